@@ -1,0 +1,5 @@
+//! Bytes to batches and back.
+
+mod config;
+
+pub use config::{Compression, Format};

@@ -1,0 +1,5 @@
+//! dataflow
+
+mod config;
+
+pub use config::*;

@@ -1,0 +1,5 @@
+//! Models.
+
+mod config;
+
+pub use config::{ModelConfig, OperatorConfig};

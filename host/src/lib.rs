@@ -1,0 +1,12 @@
+//! Millstream runs a stream of events through sandboxed WebAssembly operators and machine-learning
+//! models. The modules follow the way of a record; ARCHITECTURE.md has the import table.
+
+pub mod codec;
+pub mod config;
+pub mod dataflow;
+pub mod inference;
+pub mod operator;
+pub mod record;
+pub mod sink;
+pub mod source;
+pub mod state;

@@ -1,0 +1,5 @@
+//! operator
+
+mod config;
+
+pub use config::*;

@@ -1,0 +1,12 @@
+//! What travels through a pipeline: batches of rows, where each row came from, and the types of
+//! its columns. This module knows nobody.
+
+mod batch;
+mod dead_letter;
+mod key;
+mod types;
+
+pub use batch::{Batch, RawBlock};
+pub use dead_letter::{DeadLetter, dead_letter_batch, dead_letter_schema};
+pub use key::{KEY_GROUPS, KeyHash, hash_key, hash_keys, key_bytes, key_group};
+pub use types::{format_type, parse_type};

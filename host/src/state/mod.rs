@@ -1,0 +1,5 @@
+//! state
+
+mod config;
+
+pub use config::*;
