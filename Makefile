@@ -1,0 +1,43 @@
+# Every target sets up what it needs; a second run takes seconds. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+ENV := . scripts/env.sh &&
+
+.PHONY: help setup build plugins fixtures demo test lint fmt bench model clean
+
+help: ## lists the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## installs what a fresh machine lacks, and says what and why
+	@scripts/setup.sh
+
+build: setup plugins ## the host at bin/millstream, the plugins at bin/plugins/*.wasm
+	@$(ENV) cargo build --release --locked --package millstream
+	@$(ENV) mkdir -p bin && install -C "$$CARGO_TARGET_DIR/release/millstream" bin/millstream
+
+plugins: setup
+	@scripts/build-plugins.sh
+
+fixtures: setup
+	@scripts/build-plugins.sh --out bin/fixtures tests/fixtures/guests
+
+demo: build ## a fraud-scoring pipeline over 1,000,000 transactions, with a plugin swapped half-way
+	@$(ENV) examples/fraud-scoring/demo.sh
+
+test: build fixtures ## every test
+	@$(ENV) scripts/test.sh
+
+lint: setup ## formatting and clippy, warnings are errors
+	@scripts/lint.sh
+
+fmt: ## formats all code
+	@cargo fmt --all && cargo fmt --manifest-path plugins/Cargo.toml --all && cargo fmt --manifest-path tests/fixtures/guests/Cargo.toml --all
+
+bench: build ## every speed bar, as a table and (BENCH_JSON=FILE) as JSON
+	@$(ENV) bin/millstream bench $(BENCH)
+
+model: build ## trains examples/fraud-scoring/model.onnx again
+	@$(ENV) examples/fraud-scoring/train.sh
+
+clean: ## removes what the targets put into this clone (not the per-user cache)
+	rm -rf bin out examples/*/out

@@ -1,0 +1,91 @@
+//! What travels between sources, workers and sinks.
+//!
+//! Every block of a source gets the next number of that source's sequence, and so does every
+//! barrier. Workers take blocks in any order and put the sequence together again wherever order
+//! matters: before a keyed operator and before a sink. So one partition uses every core, and the
+//! order in which a key sees its rows does not depend on the number of workers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::budget::Ticket;
+use crate::record::{Batch, DeadLetter};
+use crate::source::Chunk;
+
+/// Where a block stands in the stream. Travels with everything that comes of the block.
+#[derive(Clone, Debug)]
+pub(crate) struct Header {
+    /// Index of the source.
+    pub source: u16,
+    /// Partition of the source.
+    pub partition: u32,
+    /// Number in the source's sequence, from 0, without gaps.
+    pub sequence: u64,
+    /// Epoch that the block belongs to.
+    pub epoch: u64,
+    /// When its first row was there.
+    pub since: Instant,
+    /// Newest event time in the block; `i64::MIN` when it has none.
+    pub max_event_time: i64,
+    /// The block's share of the pipeline's budget; given back when the last copy is dropped.
+    pub ticket: Option<Arc<Ticket>>,
+}
+
+/// From a source to any worker.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub header: Header,
+    pub content: BlockContent,
+}
+
+#[derive(Debug)]
+pub(crate) enum BlockContent {
+    Chunk(Chunk),
+    /// The epoch of the header ends here.
+    Barrier,
+}
+
+/// One worker's share of what came of a block: exactly one part goes from each worker that worked
+/// on the block to each worker (or sink) downstream, even when it holds no row.
+#[derive(Debug)]
+pub(crate) struct Part<T> {
+    pub header: Header,
+    /// The sending worker; parts of one block are put together in this order.
+    pub from: u16,
+    pub content: PartContent<T>,
+}
+
+#[derive(Debug)]
+pub(crate) enum PartContent<T> {
+    Rows(T),
+    Barrier,
+}
+
+/// To a worker.
+#[derive(Debug)]
+pub(crate) enum ToWorker {
+    /// Rows for a keyed stage.
+    Part { stage: u16, part: Part<Vec<Batch>> },
+    /// An epoch is in the store: its slots need not be kept any longer.
+    Applied(u64),
+    /// The stream has ended, or the pipeline has failed.
+    Stop,
+}
+
+/// What a worker has for a sink out of one block.
+#[derive(Debug, Default)]
+pub(crate) struct SinkRows {
+    /// Encoded records.
+    pub bytes: Vec<u8>,
+    /// How many.
+    pub rows: u64,
+}
+
+impl SinkRows {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+}
+
+/// Dead letters of one block, before they are encoded.
+pub(crate) type Letters = Vec<DeadLetter>;

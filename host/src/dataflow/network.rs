@@ -1,0 +1,324 @@
+//! Builds the threads of a pipeline and the channels between them.
+//!
+//! Channels have no bound of their own: everything in them holds a ticket of the one budget, which
+//! bounds them all (see [`super::budget`]). Threads end by ownership: when the intake and the
+//! inboxes are told to stop, workers return and drop their senders, and sinks see the end.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::budget::Budget;
+use super::endpoint::{Failure, Sink, Source};
+use super::exchange::{Router, Routing};
+use super::graph::{Graph, Layout, Root};
+use super::message::{Part, SinkRows, ToWorker};
+use super::node::OperatorFactory;
+use super::outlet::Outlet;
+use super::port::{Port, PortOutput};
+use super::sequencer::Sequencer;
+use super::stats::Stats;
+use super::worker::{Names, Scratch, StageState, Worker};
+use super::writer::Writer;
+use super::Config;
+use crate::codec::{Decoder, Encoder, Format};
+use crate::state::DirtySlots;
+
+/// What the coordinator hears.
+#[derive(Debug)]
+pub enum Event {
+    /// A source has come to its end, or failed.
+    SourceDone(usize, Result<(), Failure>),
+    /// A keyed stage of a worker has passed the barrier of an epoch.
+    HandedOver {
+        /// The epoch.
+        epoch: u64,
+        /// State that changed in it.
+        dirty: Vec<DirtySlots>,
+    },
+    /// A sink has written an epoch.
+    Flushed {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// Too much changed state, or a new generation, waits for the next barrier.
+    NeedsBarrier,
+    /// Stop reading, finish what is in flight, and end.
+    Drain,
+    /// A thread of the pipeline could not go on.
+    Failed(Failure),
+}
+
+/// Everything that a pipeline is made of.
+pub struct Parts<'a> {
+    /// Settings.
+    pub config: Config,
+    /// The shape.
+    pub graph: Graph,
+    /// One a source: the source and how each worker decodes it.
+    pub sources: Vec<(Box<dyn Source>, DecoderFactory<'a>)>,
+    /// One an operator.
+    pub operators: Vec<OperatorFactory<'a>>,
+    /// One a sink: the sink and the layout of its records.
+    pub sinks: Vec<(Box<dyn Sink>, Format)>,
+    /// First epoch of the run.
+    pub epoch: u64,
+}
+
+/// Makes a worker's decoder of a source; none when the source hands over rows.
+pub type DecoderFactory<'a> = Box<dyn FnMut() -> Result<Option<Decoder>, String> + 'a>;
+
+/// A running pipeline, as the coordinator holds it.
+pub struct Network {
+    pub(crate) ports: Vec<Arc<Port>>,
+    budget: Arc<Budget>,
+    workers: Vec<Sender<ToWorker>>,
+    threads: Vec<JoinHandle<()>>,
+    events: Receiver<Event>,
+    /// Reports of a barrier that make an epoch complete.
+    reports: usize,
+    stats: Arc<Stats>,
+}
+
+/// A way to reach the coordinator from outside.
+#[derive(Clone, Debug)]
+pub struct Handle(Sender<Event>);
+
+impl Handle {
+    /// Stops reading; what is in flight is finished and written.
+    pub fn drain(&self) {
+        let _ = self.0.send(Event::Drain);
+    }
+
+    /// Asks for a barrier now.
+    pub fn request_barrier(&self) {
+        let _ = self.0.send(Event::NeedsBarrier);
+    }
+}
+
+/// The channel between a pipeline's threads and its coordinator; made first, so that others can
+/// hold a [`Handle`] before the pipeline runs.
+#[derive(Debug)]
+pub struct Events(Sender<Event>, Receiver<Event>);
+
+impl Default for Events {
+    fn default() -> Self {
+        let (sender, receiver) = unbounded();
+        Self(sender, receiver)
+    }
+}
+
+impl Events {
+    /// A handle on the coordinator.
+    pub fn handle(&self) -> Handle {
+        Handle(self.0.clone())
+    }
+}
+
+impl Network {
+    /// Starts all threads.
+    ///
+    /// # Errors
+    /// When a part cannot be made; nothing runs then.
+    pub fn start(parts: Parts<'_>, events: Events) -> Result<Self, Failure> {
+        let Parts { config, graph, mut sources, mut operators, sinks, epoch } = parts;
+        let layout = Arc::new(Layout::of(&graph));
+        let graph = Arc::new(graph);
+        let workers = config.workers.max(1);
+        let stats = Arc::new(Stats::new(sinks.len()).map_err(|e| Failure::new("metrics", e))?);
+        let budget = Budget::new(config.max_in_flight_rows, config.max_in_flight_bytes);
+        let Events(event_sender, event_receiver) = events;
+        let (intake_sender, intake) = unbounded();
+        let (inboxes, inbox_receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
+        let (sink_senders, sink_receivers): (Vec<_>, Vec<_>) =
+            sinks.iter().map(|_| unbounded::<Part<SinkRows>>()).unzip();
+        let names: Vec<Names> = graph
+            .sources
+            .iter()
+            .zip(&sources)
+            .map(|(node, (source, _))| Names {
+                source: node.name.as_str().into(),
+                partitions: source.partitions().into_iter().map(Arc::from).collect(),
+            })
+            .collect();
+        let names = Arc::new(names);
+
+        let mut made = Vec::new();
+        for id in 0..workers {
+            let mut decoders = Vec::new();
+            for (node, (_, decoder)) in graph.sources.iter().zip(&mut sources) {
+                decoders.push(decoder().map_err(|e| Failure::new(format!("source `{}`", node.name), e))?);
+            }
+            let mut encoders = Vec::new();
+            for (node, (_, format)) in graph.sinks.iter().zip(&sinks) {
+                let encoder = || Encoder::new(*format, &node.schema);
+                let encoder = node.encoded.then(encoder).transpose();
+                encoders.push(encoder.map_err(|e| Failure::new(format!("sink `{}`", node.name), e))?);
+            }
+            let mut stages = Vec::new();
+            for (index, stage) in layout.stages.iter().enumerate() {
+                let mut runs = Vec::new();
+                for &operator in &stage.operators {
+                    let name = &graph.operators[operator].name;
+                    let made = operators[operator](id).map_err(|e| Failure::new(format!("operator `{name}`"), e))?;
+                    runs.push((operator, made));
+                }
+                let parts = layout.parts_at_stage(index, graph.sources.len(), workers);
+                stages.push(StageState {
+                    sequencer: Sequencer::new(&parts),
+                    operators: runs,
+                    epoch,
+                    newest: vec![i64::MIN; graph.sources.len()],
+                    asked: false,
+                });
+            }
+            let outlet = Outlet::new(
+                id as u16,
+                Arc::clone(&graph),
+                layout.stages.len(),
+                Router::new(Routing::even(workers)),
+                encoders,
+                inboxes.clone(),
+                sink_senders.clone(),
+                Arc::clone(&stats),
+            );
+            made.push(Worker {
+                graph: Arc::clone(&graph),
+                layout: Arc::clone(&layout),
+                names: Arc::clone(&names),
+                decoders,
+                stages,
+                outlet,
+                intake: intake.clone(),
+                inbox: inbox_receivers[id].clone(),
+                events: event_sender.clone(),
+                scratch: Scratch::default(),
+            });
+        }
+        drop((sink_senders, inbox_receivers, intake));
+
+        let keyed = layout.stages.iter().filter(|s| matches!(s.root, Root::Operator(_))).count();
+        let fed = |sink: &usize| layout.parts_at_sink(*sink, graph.sources.len(), workers).iter().any(|&p| p > 0);
+        let reports = keyed * workers + (0..sinks.len()).filter(fed).count();
+
+        let mut network = Self {
+            ports: Vec::new(),
+            budget: Arc::clone(&budget),
+            workers: inboxes,
+            threads: Vec::new(),
+            events: event_receiver,
+            reports,
+            stats: Arc::clone(&stats),
+        };
+        for ((index, (sink, _)), inbox) in sinks.into_iter().enumerate().zip(sink_receivers) {
+            let parts = layout.parts_at_sink(index, graph.sources.len(), workers);
+            let writer = Writer {
+                index,
+                sink,
+                sequencer: Sequencer::new(&parts),
+                inbox,
+                events: event_sender.clone(),
+                stats: Arc::clone(&stats),
+                counts_latency: graph.dead_letters != Some(index),
+                unflushed: Vec::new(),
+            };
+            network.spawn(format!("sink-{index}"), &event_sender, move || writer.run())?;
+        }
+        for (id, worker) in made.into_iter().enumerate() {
+            network.spawn(format!("worker-{id}"), &event_sender, move || worker.run())?;
+        }
+        for (index, (source, _)) in sources.into_iter().enumerate() {
+            let port = Port::new(index as u16, intake_sender.clone(), Arc::clone(&budget), Arc::clone(&stats), epoch);
+            network.ports.push(Arc::clone(&port));
+            let events = event_sender.clone();
+            let mut output = PortOutput(port);
+            // Not joined: a source may sit in a read that nothing ends (standard input).
+            let run = move || {
+                let caught = std::panic::catch_unwind(AssertUnwindSafe(|| source.run(&mut output)));
+                let result = caught.unwrap_or_else(|_| Err(Failure::new(format!("source {index}"), "panicked")));
+                let _ = events.send(Event::SourceDone(index, result));
+            };
+            let named = std::thread::Builder::new().name(format!("source-{index}"));
+            named.spawn(run).map_err(|e| Failure::new("thread", e))?;
+        }
+        Ok(network)
+    }
+
+    fn spawn(
+        &mut self,
+        name: String,
+        events: &Sender<Event>,
+        body: impl FnOnce() -> Result<(), Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let events = events.clone();
+        let node = name.clone();
+        let run = move || {
+            let caught = std::panic::catch_unwind(AssertUnwindSafe(body));
+            let result = caught.unwrap_or_else(|_| Err(Failure::new(node, "panicked; please report this as a bug")));
+            if let Err(failure) = result {
+                let _ = events.send(Event::Failed(failure));
+            }
+        };
+        let thread = std::thread::Builder::new().name(name).spawn(run);
+        self.threads.push(thread.map_err(|e| Failure::new("thread", e))?);
+        Ok(())
+    }
+
+    /// What the threads report.
+    pub fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+
+    /// Reports ([`Event::HandedOver`] and [`Event::Flushed`]) that make an epoch complete.
+    pub fn reports(&self) -> usize {
+        self.reports
+    }
+
+    /// Number of sources.
+    pub fn sources(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// Puts a barrier behind what every source has handed over so far.
+    pub fn barrier(&self) {
+        self.ports.iter().for_each(|p| p.barrier());
+    }
+
+    /// Turns away what sources still want to hand over. When this returns, nothing more enters.
+    pub fn stop_sources(&self) {
+        self.budget.close();
+        self.ports.iter().for_each(|p| p.stop());
+    }
+
+    /// Tells workers that an epoch is in the store.
+    pub fn applied(&self, epoch: u64) {
+        self.workers.iter().for_each(|w| drop(w.send(ToWorker::Applied(epoch))));
+    }
+
+    /// Ends all threads and waits for them; sinks are closed durably. A failure on the way out is
+    /// returned.
+    ///
+    /// # Errors
+    /// The first failure that a thread reported.
+    pub fn finish(self) -> Result<(), Failure> {
+        self.stop_sources();
+        self.workers.iter().for_each(|w| drop(w.send(ToWorker::Stop)));
+        drop((self.workers, self.ports));
+        for thread in self.threads {
+            // Panics were caught and reported as events.
+            let _ = thread.join();
+        }
+        let failed = self.events.try_iter().find_map(|e| match e {
+            Event::Failed(f) => Some(f),
+            _ => None,
+        });
+        failed.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,322 @@
+//! A worker: an operating-system thread that owns a range of key groups and runs every stage for
+//! them to completion. It waits for nothing but work: later stages first, so that what is in
+//! flight drains before more is taken in.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arrow::array::{Array, UInt32Array};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, select};
+
+use super::endpoint::{Chunk, Failure};
+use super::graph::{Graph, Layout, Origin, Root, Target};
+use super::message::{Block, BlockContent, Header, ToWorker};
+use super::network::Event;
+use super::node::{Emitted, Operator, Times};
+use super::outlet::Outlet;
+use super::sequencer::{Next, Sequencer};
+use crate::codec::{Decoded, Decoder, Encoder};
+use crate::record::{Batch, DeadLetter};
+
+/// Names that dead letters carry.
+#[derive(Debug)]
+pub(crate) struct Names {
+    pub source: Arc<str>,
+    pub partitions: Vec<Arc<str>>,
+}
+
+pub(crate) struct Worker {
+    pub graph: Arc<Graph>,
+    pub layout: Arc<Layout>,
+    pub names: Arc<Vec<Names>>,
+    /// One a source; none where the source hands over rows.
+    pub decoders: Vec<Option<Decoder>>,
+    pub stages: Vec<StageState>,
+    pub outlet: Outlet,
+    pub intake: Receiver<Block>,
+    pub inbox: Receiver<ToWorker>,
+    pub events: Sender<Event>,
+    pub scratch: Scratch,
+}
+
+/// Memory that is used again for each block.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    decoded: Decoded,
+    emitted: Emitted,
+    pending: Vec<(Target, Batch)>,
+}
+
+/// A stage on one worker.
+pub(crate) struct StageState {
+    pub sequencer: Sequencer<Vec<Batch>>,
+    /// The stage's operators by index in the graph.
+    pub operators: Vec<(usize, Box<dyn Operator>)>,
+    pub epoch: u64,
+    /// Newest event time by source.
+    pub newest: Vec<i64>,
+    /// Whether an early barrier was asked for in this epoch.
+    pub asked: bool,
+}
+
+impl Worker {
+    /// Runs until told to stop.
+    pub(crate) fn run(mut self) -> Result<(), Failure> {
+        loop {
+            loop {
+                match self.inbox.try_recv() {
+                    Ok(ToWorker::Stop) | Err(TryRecvError::Disconnected) => return Ok(()),
+                    Ok(message) => self.accept(message),
+                    Err(TryRecvError::Empty) => break,
+                }
+            }
+            if self.advance()? {
+                continue;
+            }
+            if let Ok(block) = self.intake.try_recv() {
+                self.take_in(block)?;
+                continue;
+            }
+            select! {
+                recv(self.inbox) -> message => match message {
+                    Ok(ToWorker::Stop) | Err(_) => return Ok(()),
+                    Ok(message) => self.accept(message),
+                },
+                recv(self.intake) -> block => match block {
+                    Ok(block) => self.take_in(block)?,
+                    Err(_) => return Ok(()),
+                },
+            }
+        }
+    }
+
+    fn accept(&mut self, message: ToWorker) {
+        match message {
+            ToWorker::Part { stage, part } => self.stages[usize::from(stage)].sequencer.accept(part),
+            ToWorker::Applied(epoch) => {
+                self.stages.iter_mut().flat_map(|s| &mut s.operators).for_each(|(_, o)| o.applied(epoch));
+            }
+            ToWorker::Stop => {}
+        }
+    }
+
+    /// Does the next thing of the latest stage that has one; false when none has.
+    fn advance(&mut self) -> Result<bool, Failure> {
+        for index in (self.graph.sources.len()..self.stages.len()).rev() {
+            match self.stages[index].sequencer.pop() {
+                None => {}
+                Some(Next::Rows(header, parts)) => {
+                    let batch = super::exchange::merge(parts).map_err(|e| self.failure(index, e))?;
+                    self.work(index, &header, batch)?;
+                    return Ok(true);
+                }
+                Some(Next::Barrier(header)) => {
+                    self.barrier(index, &header);
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Begins the way of a block.
+    fn take_in(&mut self, block: Block) -> Result<(), Failure> {
+        let Block { mut header, content } = block;
+        let stage = usize::from(header.source);
+        if header.epoch > self.stages[stage].epoch {
+            // Barriers of a source pass one worker only; the others learn of them by the epoch.
+            self.begin_epoch(stage, header.epoch);
+        }
+        let batch = match content {
+            BlockContent::Barrier => {
+                self.outlet.barrier(&self.layout.stages[stage], &header);
+                return Ok(());
+            }
+            BlockContent::Chunk(Chunk::Rows(batch)) => batch,
+            BlockContent::Chunk(Chunk::Raw(block)) => {
+                let names = &self.names[stage];
+                let failed = |e: String| Failure::new(format!("source `{}`", names.source), e);
+                let Some(decoder) = &mut self.decoders[stage] else {
+                    return Err(failed("handed over bytes but has no format".into()));
+                };
+                let decoded = &mut self.scratch.decoded;
+                decoder.decode(block, decoded).map_err(|e| failed(e.to_string()))?;
+                let partition = names.partitions.get(header.partition as usize);
+                for rejected in decoded.rejected.drain(..) {
+                    self.outlet.reject().push(DeadLetter {
+                        source: Arc::clone(&names.source),
+                        partition: partition.cloned().unwrap_or_default(),
+                        offset: rejected.offset,
+                        operator: Arc::default(),
+                        reason: rejected.reason,
+                        raw: rejected.raw,
+                    });
+                }
+                decoded.take_batch()
+            }
+        };
+        header.max_event_time = batch.event_times.iter().copied().max().unwrap_or(i64::MIN);
+        self.work(stage, &header, Some(batch))
+    }
+
+    /// Runs a stage over the rows of a block and sends what came of them.
+    fn work(&mut self, index: usize, header: &Header, batch: Option<Batch>) -> Result<(), Failure> {
+        let stage = &self.layout.stages[index];
+        let newest = &mut self.stages[index].newest[usize::from(header.source)];
+        *newest = (*newest).max(header.max_event_time);
+        if let Some(batch) = batch.filter(|b| !b.is_empty()) {
+            let mut pending = std::mem::take(&mut self.scratch.pending);
+            match stage.root {
+                Root::Source(source) => self.fan_out(Origin::Source(source), batch, &mut pending),
+                Root::Operator(operator) => {
+                    let batch = self.refuse_null_keys(operator, header, batch)?;
+                    pending.push((Target::Operator(operator), batch));
+                }
+            }
+            let times = Times { watermark: self.watermark(index), processing: processing_time() };
+            while let Some((target, batch)) = pending.pop() {
+                match target {
+                    Target::Sink(sink) => self.outlet.encode(sink, &batch)?,
+                    Target::Stage(stage) => self.route(stage, batch)?,
+                    Target::Operator(operator) => self.operate(index, operator, header, &batch, times, &mut pending)?,
+                }
+            }
+            self.scratch.pending = pending;
+        }
+        self.outlet.flush(&self.layout.stages[index], header)?;
+        self.ask_for_barrier(index);
+        Ok(())
+    }
+
+    fn operate(
+        &mut self,
+        stage: usize,
+        operator: usize,
+        header: &Header,
+        batch: &Batch,
+        times: Times,
+        pending: &mut Vec<(Target, Batch)>,
+    ) -> Result<(), Failure> {
+        let mut emitted = std::mem::take(&mut self.scratch.emitted);
+        let state = &mut self.stages[stage];
+        if let Some((_, node)) = state.operators.iter_mut().find(|(o, _)| *o == operator) {
+            let name = &self.graph.operators[operator].name;
+            node.process(batch, times, &mut emitted).map_err(|e| Failure::new(format!("operator `{name}`"), e))?;
+        }
+        if !emitted.rejected.is_empty() {
+            self.reject(operator, header, batch, emitted.rejected.drain(..))?;
+        }
+        for (port, rows) in emitted.outputs.drain(..) {
+            if !rows.is_empty() {
+                self.fan_out(Origin::Operator { index: operator, port }, rows, pending);
+            }
+        }
+        self.scratch.emitted = emitted;
+        Ok(())
+    }
+
+    fn fan_out(&self, origin: Origin, batch: Batch, pending: &mut Vec<(Target, Batch)>) {
+        let targets = self.layout.targets(origin);
+        // Last in, first out: pushed in reverse so that targets are served in file order.
+        if let Some((first, rest)) = targets.split_first() {
+            pending.extend(rest.iter().rev().map(|&t| (t, batch.clone())));
+            pending.push((*first, batch));
+        }
+    }
+
+    fn route(&mut self, stage: usize, batch: Batch) -> Result<(), Failure> {
+        let Root::Operator(operator) = self.layout.stages[stage].root else { return Ok(()) };
+        let Some(key) = self.graph.operators[operator].key else { return Ok(()) };
+        self.outlet.route(stage, key, batch).map_err(|e| self.failure(stage, e))
+    }
+
+    /// A row without a key belongs to no worker's state.
+    fn refuse_null_keys(&mut self, operator: usize, header: &Header, batch: Batch) -> Result<Batch, Failure> {
+        let Some(key) = self.graph.operators[operator].key else { return Ok(batch) };
+        let column = batch.columns.column(key);
+        if column.null_count() == 0 {
+            return Ok(batch);
+        }
+        let (nulls, kept): (Vec<u32>, Vec<u32>) = (0..batch.rows() as u32).partition(|&row| column.is_null(row as usize));
+        let reason = format!("key `{}` is null", batch.columns.schema_ref().field(key).name());
+        self.reject(operator, header, &batch, nulls.into_iter().map(|row| (row, reason.clone())))?;
+        batch.take(&UInt32Array::from(kept)).map_err(|e| Failure::new("exchange", e))
+    }
+
+    fn reject(
+        &mut self,
+        operator: usize,
+        header: &Header,
+        batch: &Batch,
+        rows: impl Iterator<Item = (u32, String)>,
+    ) -> Result<(), Failure> {
+        let name = &self.graph.operators[operator].name;
+        let names = &self.names[usize::from(header.source)];
+        let operator: Arc<str> = Arc::from(name.as_str());
+        let failed = |e: String| Failure::new(format!("operator `{name}`"), e);
+        let mut encoder = Encoder::json(batch.columns.schema_ref()).map_err(|e| failed(e.to_string()))?;
+        for (row, reason) in rows {
+            let mut raw = Vec::new();
+            let at = (row as usize).min(batch.rows());
+            let one = batch.columns.slice(at, usize::from(at < batch.rows()));
+            encoder.encode(&one, &mut raw).map_err(|e| failed(e.to_string()))?;
+            raw.truncate(raw.trim_ascii_end().len());
+            self.outlet.reject().push(DeadLetter {
+                source: Arc::clone(&names.source),
+                partition: names.partitions.get(header.partition as usize).cloned().unwrap_or_default(),
+                offset: batch.offsets.get(at).copied().unwrap_or_default(),
+                operator: Arc::clone(&operator),
+                reason,
+                raw,
+            });
+        }
+        Ok(())
+    }
+
+    /// The epoch ends at a keyed stage: state goes to the store, and the next epoch begins at once.
+    fn barrier(&mut self, index: usize, header: &Header) {
+        let stage = &mut self.stages[index];
+        let dirty = stage.operators.iter_mut().filter_map(|(_, o)| o.hand_over(header.epoch)).collect();
+        // The coordinator that is gone has no use for it.
+        let _ = self.events.send(Event::HandedOver { epoch: header.epoch, dirty });
+        self.outlet.barrier(&self.layout.stages[index], header);
+        self.begin_epoch(index, header.epoch + 1);
+    }
+
+    fn begin_epoch(&mut self, stage: usize, epoch: u64) {
+        let stage = &mut self.stages[stage];
+        stage.epoch = epoch;
+        stage.asked = false;
+        stage.operators.iter_mut().for_each(|(_, o)| o.begin_epoch(epoch));
+    }
+
+    fn ask_for_barrier(&mut self, stage: usize) {
+        let stage = &mut self.stages[stage];
+        if !stage.asked && stage.operators.iter().any(|(_, o)| o.needs_barrier()) {
+            stage.asked = true;
+            let _ = self.events.send(Event::NeedsBarrier);
+        }
+    }
+
+    /// The least over all sources that have event time and come here; before all of them have
+    /// shown a row, there is none.
+    fn watermark(&self, stage: usize) -> i64 {
+        let sources = self.layout.stages[stage].sources.iter();
+        let of = |&source: &usize| {
+            let behind = self.graph.sources[source].out_of_orderness?;
+            Some(self.stages[stage].newest[source].saturating_sub(behind.as_millis() as i64))
+        };
+        sources.filter_map(of).min().unwrap_or(i64::MIN)
+    }
+
+    fn failure(&self, stage: usize, message: impl ToString) -> Failure {
+        match self.layout.stages[stage].root {
+            Root::Source(s) => Failure::new(format!("source `{}`", self.graph.sources[s].name), message),
+            Root::Operator(o) => Failure::new(format!("operator `{}`", self.graph.operators[o].name), message),
+        }
+    }
+}
+
+fn processing_time() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+}

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Everything that a fresh machine lacks, installed once; says what and why. Later runs take a
+# fraction of a second.
+#
+# Needs: rustup's Rust (rust-toolchain.toml names the version), Python 3 with venv and pip.
+# Installs system-wide (Debian packages, by apt): a C++ compiler, libclang and pkg-config.
+# Installs for this user only (in ${XDG_CACHE_HOME:-~/.cache}/millstream): RocksDB's library, the
+# ONNX Runtime library, a toolchain for plugins, build output.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/scripts/env.sh"
+say() { echo "setup: $*" >&2; }
+
+command -v cargo >/dev/null || { say "cargo is missing; install Rust from rustup.rs first"; exit 1; }
+command -v python3 >/dev/null || { say "python3 is missing; install it (Debian: apt-get install python3 python3-venv)"; exit 1; }
+
+# libclang: bindgen reads RocksDB's C header. g++: RocksDB, zstd, lz4 and mimalloc are C and C++.
+if command -v dpkg-query >/dev/null; then
+  missing=()
+  for package in g++ libclang-dev pkg-config; do
+    [ "$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)" = "install ok installed" ] || missing+=("$package")
+  done
+  if [ ${#missing[@]} -gt 0 ]; then
+    say "installing ${missing[*]} (C++ compiler and libclang, to build RocksDB and its bindings)"
+    sudo=$([ "$(id -u)" = 0 ] || echo sudo)
+    $sudo apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  fi
+fi
+
+"$root/scripts/setup-rocksdb.sh" >/dev/null
+"$root/scripts/setup-onnxruntime.sh"
+"$root/scripts/setup-wasm-toolchain.sh" >/dev/null
