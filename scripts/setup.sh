@@ -2,7 +2,7 @@
 # Everything that a fresh machine lacks, installed once; says what and why. Later runs take a
 # fraction of a second.
 #
-# Needs: rustup's Rust (rust-toolchain.toml names the version), Python 3 with venv and pip.
+# Needs: Rust 1.95 or newer by rustup, Python 3 with venv and pip.
 # Installs system-wide (Debian packages, by apt): a C++ compiler, libclang and pkg-config.
 # Installs for this user only (in ${XDG_CACHE_HOME:-~/.cache}/millstream): RocksDB's library, the
 # ONNX Runtime library, a toolchain for plugins, build output.

@@ -1,0 +1,115 @@
+//! Which generation of each plugin runs in which epoch.
+//!
+//! A new generation is *proposed* at any time, by the thread that watches the plugin folder. It is
+//! *settled* by the coordinator just before an epoch begins: from that epoch on, every worker uses
+//! it. Workers ask for the generation of an epoch when they enter it, so an epoch never mixes two.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::operator::Plugin;
+
+/// A plugin as one of an operator's generations.
+#[derive(Debug)]
+pub struct Generation {
+    /// 1 for the generation that the run began with, and one more for each swap.
+    pub number: u32,
+    /// First epoch that it runs in.
+    pub from_epoch: u64,
+    /// The loaded plugin.
+    pub plugin: Arc<Plugin>,
+    rows: AtomicU64,
+}
+
+impl Generation {
+    /// Counts rows that it processed.
+    pub fn add_rows(&self, rows: u64) {
+        self.rows.fetch_add(rows, Relaxed);
+    }
+
+    /// Rows that it processed.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Relaxed)
+    }
+}
+
+/// The generations of all plugin operators of a run.
+#[derive(Debug, Default)]
+pub struct Generations {
+    operators: Vec<Mutex<History>>,
+}
+
+#[derive(Debug)]
+struct History {
+    operator: String,
+    settled: Vec<Arc<Generation>>,
+    proposed: Option<Arc<Plugin>>,
+}
+
+/// An operator changes its generation.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Name of the operator.
+    pub operator: String,
+    /// The generation that takes over.
+    pub generation: Arc<Generation>,
+}
+
+impl Generations {
+    /// Adds an operator with its first generation; returns its index.
+    pub fn add(&mut self, operator: &str, plugin: Arc<Plugin>, epoch: u64) -> usize {
+        let first = Generation { number: 1, from_epoch: epoch, plugin, rows: AtomicU64::new(0) };
+        self.operators.push(Mutex::new(History {
+            operator: operator.into(),
+            settled: vec![Arc::new(first)],
+            proposed: None,
+        }));
+        self.operators.len() - 1
+    }
+
+    /// Puts a generation forward for every operator that runs this plugin's name. Returns the
+    /// operators it is for; none when all of them run these very bytes already.
+    pub fn propose(&self, plugin: &Arc<Plugin>) -> Vec<String> {
+        let mut operators = Vec::new();
+        for history in &self.operators {
+            let mut history = lock(history);
+            let newest = history.proposed.as_ref().or(history.settled.last().map(|g| &g.plugin));
+            let takes = newest.is_some_and(|p| p.name() == plugin.name() && p.sha256() != plugin.sha256());
+            if takes {
+                history.proposed = Some(Arc::clone(plugin));
+                operators.push(history.operator.clone());
+            }
+        }
+        operators
+    }
+
+    /// Lets everything that was proposed take over from `epoch` on.
+    pub fn settle(&self, epoch: u64) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for history in &self.operators {
+            let mut history = lock(history);
+            if let Some(plugin) = history.proposed.take() {
+                let number = history.settled.last().map_or(1, |g| g.number + 1);
+                let generation = Arc::new(Generation { number, from_epoch: epoch, plugin, rows: AtomicU64::new(0) });
+                history.settled.push(Arc::clone(&generation));
+                changes.push(Change { operator: history.operator.clone(), generation });
+            }
+        }
+        changes
+    }
+
+    /// The generation that an operator runs in an epoch.
+    pub fn at(&self, operator: usize, epoch: u64) -> Option<Arc<Generation>> {
+        let history = lock(self.operators.get(operator)?);
+        history.settled.iter().rev().find(|g| g.from_epoch <= epoch).cloned()
+    }
+
+    /// All generations so far, by operator.
+    pub fn all(&self) -> Vec<(String, Vec<Arc<Generation>>)> {
+        self.operators.iter().map(lock).map(|h| (h.operator.clone(), h.settled.clone())).collect()
+    }
+}
+
+fn lock(history: &Mutex<History>) -> MutexGuard<'_, History> {
+    history.lock().unwrap_or_else(PoisonError::into_inner)
+}
