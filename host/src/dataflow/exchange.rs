@@ -43,7 +43,12 @@ impl Router {
 
     /// Calls `send(worker, batch)` with each worker's rows, in their order; workers without rows
     /// are left out.
-    pub(crate) fn route(&mut self, batch: Batch, key: usize, mut send: impl FnMut(usize, Batch)) -> Result<(), ArrowError> {
+    pub(crate) fn route(
+        &mut self,
+        batch: Batch,
+        key: usize,
+        mut send: impl FnMut(usize, Batch),
+    ) -> Result<(), ArrowError> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -126,10 +131,8 @@ mod tests {
 
     fn batch(keys: &[String]) -> Batch {
         let n = keys.len() as i64;
-        let schema = Schema::new(vec![
-            Field::new("key", DataType::Utf8, false),
-            Field::new("n", DataType::Int64, false),
-        ]);
+        let schema =
+            Schema::new(vec![Field::new("key", DataType::Utf8, false), Field::new("n", DataType::Int64, false)]);
         let columns = RecordBatch::try_new(
             Arc::new(schema),
             vec![Arc::new(StringArray::from(keys.to_vec())), Arc::new(Int64Array::from_iter_values(0..n))],

@@ -113,8 +113,11 @@ impl Layout {
     pub(crate) fn of(graph: &Graph) -> Self {
         let intakes = graph.sources.len();
         let keyed: Vec<usize> = (0..graph.operators.len()).filter(|&o| graph.operators[o].key.is_some()).collect();
-        let mut layout =
-            Self { stages: Vec::new(), sources: vec![Vec::new(); intakes], operators: vec![Vec::new(); graph.operators.len()] };
+        let mut layout = Self {
+            stages: Vec::new(),
+            sources: vec![Vec::new(); intakes],
+            operators: vec![Vec::new(); graph.operators.len()],
+        };
         for (index, operator) in graph.operators.iter().enumerate() {
             let target = match keyed.iter().position(|&k| k == index) {
                 Some(at) => Target::Stage(intakes + at),
@@ -185,7 +188,8 @@ impl Layout {
     }
 
     fn stage(&self, root: Root, dead_letters: Option<usize>) -> Stage {
-        let mut stage = Stage { root, operators: Vec::new(), stages: Vec::new(), sinks: Vec::new(), sources: Vec::new() };
+        let mut stage =
+            Stage { root, operators: Vec::new(), stages: Vec::new(), sinks: Vec::new(), sources: Vec::new() };
         let mut pending: Vec<Target> = match root {
             Root::Source(source) => self.sources[source].clone(),
             Root::Operator(operator) => vec![Target::Operator(operator)],

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::budget::Ticket;
+use super::endpoint::Chunk;
 use crate::record::{Batch, DeadLetter};
-use crate::source::Chunk;
 
 /// Where a block stands in the stream. Travels with everything that comes of the block.
 #[derive(Clone, Debug)]
@@ -28,6 +28,7 @@ pub(crate) struct Header {
     /// Newest event time in the block; `i64::MIN` when it has none.
     pub max_event_time: i64,
     /// The block's share of the pipeline's budget; given back when the last copy is dropped.
+    #[expect(dead_code, reason = "held for its drop")]
     pub ticket: Option<Arc<Ticket>>,
 }
 

@@ -13,6 +13,8 @@ mod outlet;
 mod port;
 mod sequencer;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod worker;
 mod writer;
 

@@ -10,19 +10,19 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use super::Config;
 use super::budget::Budget;
 use super::endpoint::{Failure, Sink, Source};
 use super::exchange::{Router, Routing};
 use super::graph::{Graph, Layout, Root};
 use super::message::{Part, SinkRows, ToWorker};
 use super::node::OperatorFactory;
-use super::outlet::Outlet;
+use super::outlet::{Gathered, Outlet};
 use super::port::{Port, PortOutput};
 use super::sequencer::Sequencer;
 use super::stats::Stats;
 use super::worker::{Names, Scratch, StageState, Worker};
 use super::writer::Writer;
-use super::Config;
 use crate::codec::{Decoder, Encoder, Format};
 use crate::state::DirtySlots;
 
@@ -146,7 +146,7 @@ impl Network {
         let names = Arc::new(names);
 
         let mut made = Vec::new();
-        for id in 0..workers {
+        for (id, inbox) in inbox_receivers.into_iter().enumerate() {
             let mut decoders = Vec::new();
             for (node, (_, decoder)) in graph.sources.iter().zip(&mut sources) {
                 decoders.push(decoder().map_err(|e| Failure::new(format!("source `{}`", node.name), e))?);
@@ -174,16 +174,16 @@ impl Network {
                     asked: false,
                 });
             }
-            let outlet = Outlet::new(
-                id as u16,
-                Arc::clone(&graph),
-                layout.stages.len(),
-                Router::new(Routing::even(workers)),
+            let outlet = Outlet {
+                worker: id as u16,
+                graph: Arc::clone(&graph),
+                router: Router::new(Routing::even(workers)),
                 encoders,
-                inboxes.clone(),
-                sink_senders.clone(),
-                Arc::clone(&stats),
-            );
+                peers: inboxes.clone(),
+                sinks: sink_senders.clone(),
+                stats: Arc::clone(&stats),
+                gathered: Gathered::new(layout.stages.len(), workers, sinks.len()),
+            };
             made.push(Worker {
                 graph: Arc::clone(&graph),
                 layout: Arc::clone(&layout),
@@ -192,12 +192,12 @@ impl Network {
                 stages,
                 outlet,
                 intake: intake.clone(),
-                inbox: inbox_receivers[id].clone(),
+                inbox,
                 events: event_sender.clone(),
                 scratch: Scratch::default(),
             });
         }
-        drop((sink_senders, inbox_receivers, intake));
+        drop((sink_senders, intake));
 
         let keyed = layout.stages.iter().filter(|s| matches!(s.root, Root::Operator(_))).count();
         let fed = |sink: &usize| layout.parts_at_sink(*sink, graph.sources.len(), workers).iter().any(|&p| p > 0);
@@ -284,6 +284,11 @@ impl Network {
     /// Counters.
     pub fn stats(&self) -> &Arc<Stats> {
         &self.stats
+    }
+
+    /// Rows between sources and sinks.
+    pub fn rows_in_flight(&self) -> usize {
+        self.budget.rows_in_flight()
     }
 
     /// Puts a barrier behind what every source has handed over so far.

@@ -15,46 +15,46 @@ use crate::codec::Encoder;
 use crate::record::{Batch, dead_letter_batch};
 
 pub(crate) struct Outlet {
-    worker: u16,
-    graph: Arc<Graph>,
-    router: Router,
+    pub worker: u16,
+    pub graph: Arc<Graph>,
+    pub router: Router,
     /// One a sink; none for a sink that does not look at bytes.
-    encoders: Vec<Option<Encoder>>,
-    peers: Vec<Sender<ToWorker>>,
-    sinks: Vec<Sender<Part<SinkRows>>>,
-    stats: Arc<Stats>,
-    /// Rows gathered, by keyed stage and worker.
+    pub encoders: Vec<Option<Encoder>>,
+    pub peers: Vec<Sender<ToWorker>>,
+    pub sinks: Vec<Sender<Part<SinkRows>>>,
+    pub stats: Arc<Stats>,
+    pub gathered: Gathered,
+}
+
+/// What came of the block in hand so far.
+pub(crate) struct Gathered {
+    /// By keyed stage and worker.
     routed: Vec<Vec<Vec<Batch>>>,
-    /// Rows gathered, by sink.
+    /// By sink.
     encoded: Vec<SinkRows>,
     letters: Letters,
 }
 
-impl Outlet {
-    pub(crate) fn new(
-        worker: u16,
-        graph: Arc<Graph>,
-        stages: usize,
-        router: Router,
-        encoders: Vec<Option<Encoder>>,
-        peers: Vec<Sender<ToWorker>>,
-        sinks: Vec<Sender<Part<SinkRows>>>,
-        stats: Arc<Stats>,
-    ) -> Self {
-        let routed = vec![vec![Vec::new(); peers.len()]; stages];
-        let encoded = sinks.iter().map(|_| SinkRows::default()).collect();
-        Self { worker, graph, router, encoders, peers, sinks, stats, routed, encoded, letters: Vec::new() }
+impl Gathered {
+    pub(crate) fn new(stages: usize, workers: usize, sinks: usize) -> Self {
+        Self {
+            routed: vec![vec![Vec::new(); workers]; stages],
+            encoded: (0..sinks).map(|_| SinkRows::default()).collect(),
+            letters: Vec::new(),
+        }
     }
+}
 
+impl Outlet {
     /// Rows for a keyed stage.
     pub(crate) fn route(&mut self, stage: usize, key: usize, batch: Batch) -> Result<(), String> {
-        let routed = &mut self.routed[stage];
+        let routed = &mut self.gathered.routed[stage];
         self.router.route(batch, key, |worker, rows| routed[worker].push(rows)).map_err(|e| e.to_string())
     }
 
     /// Rows for a sink.
     pub(crate) fn encode(&mut self, sink: usize, batch: &Batch) -> Result<(), Failure> {
-        let out = &mut self.encoded[sink];
+        let out = &mut self.gathered.encoded[sink];
         out.rows += batch.rows() as u64;
         if let Some(encoder) = &mut self.encoders[sink] {
             let failed = |e| Failure::new(format!("sink `{}`", self.graph.sinks[sink].name), e);
@@ -65,14 +65,14 @@ impl Outlet {
 
     /// Rows that could not be processed.
     pub(crate) fn reject(&mut self) -> &mut Letters {
-        &mut self.letters
+        &mut self.gathered.letters
     }
 
     /// Sends what was gathered from a block to the receivers of the stage.
     pub(crate) fn flush(&mut self, stage: &Stage, header: &Header) -> Result<(), Failure> {
         self.encode_letters()?;
         for &receiver in &stage.stages {
-            for (worker, rows) in self.routed[receiver].iter_mut().enumerate() {
+            for (worker, rows) in self.gathered.routed[receiver].iter_mut().enumerate() {
                 let content = PartContent::Rows(std::mem::take(rows));
                 let part = Part { header: header.clone(), from: self.worker, content };
                 // A peer that is gone has failed, and its failure is on the way.
@@ -80,7 +80,7 @@ impl Outlet {
             }
         }
         for &sink in &stage.sinks {
-            let content = PartContent::Rows(std::mem::take(&mut self.encoded[sink]));
+            let content = PartContent::Rows(std::mem::take(&mut self.gathered.encoded[sink]));
             let _ = self.sinks[sink].send(Part { header: header.clone(), from: self.worker, content });
         }
         Ok(())
@@ -101,23 +101,24 @@ impl Outlet {
     }
 
     fn encode_letters(&mut self) -> Result<(), Failure> {
-        if self.letters.is_empty() {
+        if self.gathered.letters.is_empty() {
             return Ok(());
         }
-        self.stats.rejected(self.letters.len() as u64);
+        self.stats.rejected(self.gathered.letters.len() as u64);
         let Some(sink) = self.graph.dead_letters else {
-            let first = &self.letters[0];
-            let by = if first.operator.is_empty() { "decoding".into() } else { format!("operator `{}`", first.operator) };
+            let first = &self.gathered.letters[0];
+            let by =
+                if first.operator.is_empty() { "decoding".into() } else { format!("operator `{}`", first.operator) };
             let message = format!(
                 "{by} rejected the row at {}:{}: {}; to keep such rows and go on, name a sink in `[pipeline] dead_letters`",
                 first.partition, first.offset, first.reason
             );
             return Err(Failure::new(format!("source `{}`", first.source), message));
         };
-        let rows = self.letters.len() as u64;
-        let columns = dead_letter_batch(&self.letters);
-        self.letters.clear();
-        let out = &mut self.encoded[sink];
+        let rows = self.gathered.letters.len() as u64;
+        let columns = dead_letter_batch(&self.gathered.letters);
+        self.gathered.letters.clear();
+        let out = &mut self.gathered.encoded[sink];
         out.rows += rows;
         if let Some(encoder) = &mut self.encoders[sink] {
             let failed = |e| Failure::new(format!("sink `{}`", self.graph.sinks[sink].name), e);

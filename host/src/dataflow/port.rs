@@ -8,9 +8,9 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 
 use super::budget::Budget;
+use super::endpoint::{Chunk, Output, Stopped};
 use super::message::{Block, BlockContent, Header};
 use super::stats::Stats;
-use crate::source::{Chunk, Output, Stopped};
 
 /// Bytes that a row is taken to need when the source hands over rows and not bytes.
 const MIN_ROW_BYTES: usize = 16;
@@ -33,7 +33,13 @@ struct Next {
 }
 
 impl Port {
-    pub(crate) fn new(source: u16, intake: Sender<Block>, budget: Arc<Budget>, stats: Arc<Stats>, epoch: u64) -> Arc<Self> {
+    pub(crate) fn new(
+        source: u16,
+        intake: Sender<Block>,
+        budget: Arc<Budget>,
+        stats: Arc<Stats>,
+        epoch: u64,
+    ) -> Arc<Self> {
         let next = Mutex::new(Next { sequence: 0, epoch });
         Arc::new(Self { source, intake, budget, stats, stopped: AtomicBool::new(false), next })
     }
@@ -49,7 +55,13 @@ impl Port {
         self.push(None, 0, Instant::now(), BlockContent::Barrier);
     }
 
-    fn push(&self, ticket: Option<Arc<super::budget::Ticket>>, partition: u32, since: Instant, content: BlockContent) -> bool {
+    fn push(
+        &self,
+        ticket: Option<Arc<super::budget::Ticket>>,
+        partition: u32,
+        since: Instant,
+        content: BlockContent,
+    ) -> bool {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let barrier = matches!(content, BlockContent::Barrier);
         if !barrier && self.stopped.load(Ordering::SeqCst) {
@@ -78,7 +90,9 @@ impl Output for PortOutput {
         let port = &self.0;
         let (rows, bytes) = match &chunk {
             Chunk::Raw(block) => (block.ends.len(), block.bytes.len()),
-            Chunk::Rows(batch) => (batch.rows(), batch.columns.get_array_memory_size().max(batch.rows() * MIN_ROW_BYTES)),
+            Chunk::Rows(batch) => {
+                (batch.rows(), batch.columns.get_array_memory_size().max(batch.rows() * MIN_ROW_BYTES))
+            }
         };
         let ticket = port.budget.take(rows, bytes).map_err(|_| Stopped)?;
         port.stats.taken(rows as u64, bytes as u64);

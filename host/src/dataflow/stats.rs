@@ -150,7 +150,13 @@ impl Stats {
         if latency.histogram.is_empty() {
             return LatencySummary::default();
         }
-        LatencySummary { p50_us: at(0.5), p90_us: at(0.9), p99_us: at(0.99), p999_us: at(0.999), max_us: latency.histogram.max() }
+        LatencySummary {
+            p50_us: at(0.5),
+            p90_us: at(0.9),
+            p99_us: at(0.99),
+            p999_us: at(0.999),
+            max_us: latency.histogram.max(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Latency> {

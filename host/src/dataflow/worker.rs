@@ -237,7 +237,8 @@ impl Worker {
         if column.null_count() == 0 {
             return Ok(batch);
         }
-        let (nulls, kept): (Vec<u32>, Vec<u32>) = (0..batch.rows() as u32).partition(|&row| column.is_null(row as usize));
+        let (nulls, kept): (Vec<u32>, Vec<u32>) =
+            (0..batch.rows() as u32).partition(|&row| column.is_null(row as usize));
         let reason = format!("key `{}` is null", batch.columns.schema_ref().field(key).name());
         self.reject(operator, header, &batch, nulls.into_iter().map(|row| (row, reason.clone())))?;
         batch.take(&UInt32Array::from(kept)).map_err(|e| Failure::new("exchange", e))
