@@ -3,6 +3,8 @@
 //! `offsets` is ascending within a batch. It is what an exchange merges by, so that the order in
 //! which rows of one source are processed never depends on the number of workers.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute::take_record_batch;
@@ -91,4 +93,6 @@ pub struct RawBlock {
     /// Records that were not kept because they were longer than the limit: index among `ends`
     /// (their bytes there are the kept beginning) and their full length.
     pub oversized: Vec<(u32, u64)>,
+    /// The header line of the input, for formats that have one.
+    pub header: Option<Arc<[u8]>>,
 }

@@ -1,0 +1,238 @@
+//! A place in a JSON text and what can be read there. Strict RFC 8259: everything that is passed
+//! over has been checked, strings (UTF-8, escapes) included.
+
+use super::fault::Fault;
+use crate::codec::number::{Number, load};
+
+/// Deepest nesting that is followed: one bit of a word each.
+pub(super) const MAX_DEPTH: u32 = 64;
+
+/// A place in a record.
+#[derive(Debug)]
+pub(super) struct Cursor<'a> {
+    pub text: &'a [u8],
+    pub at: usize,
+}
+
+/// A string between its quotes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Text<'a> {
+    /// The bytes as they stand in the record, valid UTF-8.
+    pub raw: &'a [u8],
+    /// Whether there are escapes in it.
+    pub escaped: bool,
+}
+
+impl<'a> Cursor<'a> {
+    /// The next byte; 0, which no JSON text contains, at the end.
+    #[inline]
+    pub fn peek(&self) -> u8 {
+        self.text.get(self.at).copied().unwrap_or(0)
+    }
+
+    /// Whether everything has been read.
+    pub fn is_at_end(&self) -> bool {
+        self.at >= self.text.len()
+    }
+
+    /// Passes over white space.
+    #[inline]
+    pub fn space(&mut self) {
+        while matches!(self.peek(), b' ' | b'\t' | b'\r' | b'\n') {
+            self.at += 1;
+        }
+    }
+
+    /// Passes over `expected` if it comes next.
+    #[inline]
+    pub fn take(&mut self, expected: &[u8]) -> bool {
+        let found = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(expected));
+        if found {
+            self.at += expected.len();
+        }
+        found
+    }
+
+    /// Passes over one byte, which `name` describes.
+    #[inline]
+    pub fn expect(&mut self, byte: u8, name: &'static str) -> Result<(), Fault> {
+        if self.peek() != byte {
+            return Err(Fault::Syntax(name));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Passes over a number.
+    #[inline]
+    pub fn number(&mut self) -> Result<Number, Fault> {
+        if !matches!(self.peek(), b'-' | b'0'..=b'9') {
+            return Err(self.unless_value(Fault::Type));
+        }
+        match Number::scan(self.text, self.at) {
+            Ok(number) => {
+                self.at = number.end;
+                Ok(number)
+            }
+            Err(at) => {
+                self.at = at;
+                Err(Fault::Number)
+            }
+        }
+    }
+
+    /// `fault` when some other value starts here; otherwise that there is none.
+    #[cold]
+    pub fn unless_value(&self, fault: Fault) -> Fault {
+        match self.peek() {
+            b'"' | b'{' | b'[' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9' => fault,
+            _ => Fault::Syntax("a value"),
+        }
+    }
+
+    /// Passes over a string; the cursor stands on its first quote.
+    #[inline]
+    pub fn string(&mut self) -> Result<Text<'a>, Fault> {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        const HIGH: u64 = 0x8080_8080_8080_8080;
+        /// High bit of bytes that are zero; exact up to the lowest one.
+        fn zeros(word: u64) -> u64 {
+            word.wrapping_sub(ONES) & !word & HIGH
+        }
+        let start = self.at + 1;
+        let (mut at, mut escaped, mut ascii) = (start, false, true);
+        loop {
+            let word = load(self.text, at);
+            let quote = zeros(word ^ ONES * b'"' as u64);
+            let backslash = zeros(word ^ ONES * b'\\' as u64);
+            let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+            let special = quote | backslash | control | (word & HIGH);
+            if special == 0 {
+                at += 8;
+                continue;
+            }
+            at += special.trailing_zeros() as usize / 8;
+            match self.text.get(at).copied().unwrap_or(0) {
+                b'"' => break,
+                b'\\' => {
+                    escaped = true;
+                    at += 2;
+                }
+                0x80.. => {
+                    ascii = false;
+                    while self.text.get(at).is_some_and(|&b| b >= 0x80) {
+                        at += 1;
+                    }
+                }
+                _ => {
+                    self.at = at.min(self.text.len());
+                    return Err(if self.is_at_end() { Fault::Syntax("`\"`") } else { Fault::Control });
+                }
+            }
+        }
+        let raw = self.text.get(start..at).unwrap_or_default();
+        if !ascii && let Err(error) = std::str::from_utf8(raw) {
+            self.at = start + error.valid_up_to();
+            return Err(Fault::Utf8);
+        }
+        self.at = at + 1;
+        Ok(Text { raw, escaped })
+    }
+
+    /// Appends the characters of `text`, which was read last, to `out`.
+    #[inline]
+    pub fn unescape(&mut self, text: Text<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if !text.escaped {
+            out.extend_from_slice(text.raw);
+            return Ok(());
+        }
+        super::escape::unescape(text.raw, out).map_err(|(fault, offset)| {
+            self.at = self.at.saturating_sub(text.raw.len() + 1) + offset;
+            fault
+        })
+    }
+
+    /// Passes over a value of any kind; `scratch` is overwritten.
+    pub fn skip(&mut self, scratch: &mut Vec<u8>) -> Result<(), Fault> {
+        // One bit a level, the innermost lowest: set inside an object.
+        let mut levels = 0_u64;
+        let mut depth = 0_u32;
+        loop {
+            // A value.
+            match self.peek() {
+                open @ (b'{' | b'[') => {
+                    if depth == MAX_DEPTH {
+                        return Err(Fault::Depth);
+                    }
+                    self.at += 1;
+                    self.space();
+                    depth += 1;
+                    levels = levels << 1 | u64::from(open == b'{');
+                    // `{` and `[` lie two before their closing counterparts.
+                    if self.peek() != open + 2 {
+                        if open == b'{' {
+                            self.skip_name(scratch)?;
+                        }
+                        continue;
+                    }
+                }
+                b'"' => self.skip_string(scratch)?,
+                b't' => self.word(b"true")?,
+                b'f' => self.word(b"false")?,
+                b'n' => self.word(b"null")?,
+                _ => {
+                    self.number()?;
+                }
+            }
+            // What may follow a value, level by level outwards.
+            loop {
+                if depth == 0 {
+                    return Ok(());
+                }
+                self.space();
+                let in_object = levels & 1 == 1;
+                match (self.peek(), in_object) {
+                    (b',', _) => {
+                        self.at += 1;
+                        self.space();
+                        if in_object {
+                            self.skip_name(scratch)?;
+                        }
+                        break;
+                    }
+                    (b'}', true) | (b']', false) => {
+                        self.at += 1;
+                        depth -= 1;
+                        levels >>= 1;
+                    }
+                    (_, true) => return Err(Fault::Syntax("`,` or `}`")),
+                    (_, false) => return Err(Fault::Syntax("`,` or `]`")),
+                }
+            }
+        }
+    }
+
+    /// Passes over `true`, `false` or `null`.
+    #[inline]
+    pub fn word(&mut self, word: &'static [u8]) -> Result<(), Fault> {
+        if self.take(word) { Ok(()) } else { Err(Fault::Syntax("a value")) }
+    }
+
+    fn skip_string(&mut self, scratch: &mut Vec<u8>) -> Result<(), Fault> {
+        let text = self.string()?;
+        scratch.clear();
+        if text.escaped { self.unescape(text, scratch) } else { Ok(()) }
+    }
+
+    /// Passes over a name, its colon and the white space around it.
+    fn skip_name(&mut self, scratch: &mut Vec<u8>) -> Result<(), Fault> {
+        if self.peek() != b'"' {
+            return Err(Fault::Syntax("a name in quotes"));
+        }
+        self.skip_string(scratch)?;
+        self.space();
+        self.expect(b':', "`:`")?;
+        self.space();
+        Ok(())
+    }
+}
