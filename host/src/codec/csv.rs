@@ -52,8 +52,7 @@ impl Reader {
         let refuse = |what: String| Error::Schema(format!("the header `{}` {what}", excerpt(header)));
         // At most one name a byte, and one more.
         let count = self.split(header, header.len() + 1).map_err(refuse)?;
-        let indices: HashMap<&[u8], usize> =
-            columns.iter().enumerate().map(|(i, c)| (c.name.as_bytes(), i)).collect();
+        let indices: HashMap<&[u8], usize> = columns.iter().enumerate().map(|(i, c)| (c.name.as_bytes(), i)).collect();
         let mut found = vec![false; columns.len()];
         let mut order = Vec::with_capacity(count);
         for name in fields(&self.text, &self.ends, count) {

@@ -52,6 +52,8 @@ pub struct SinkNode {
     pub inputs: Vec<Origin>,
     /// Schema of its rows.
     pub schema: SchemaRef,
+    /// Columns that it keeps, in order; all when absent.
+    pub fields: Option<Vec<String>>,
     /// Whether it looks at bytes at all.
     pub encoded: bool,
 }
@@ -231,7 +233,13 @@ mod tests {
     }
 
     fn sink(name: &str, inputs: &[Origin]) -> SinkNode {
-        SinkNode { name: name.into(), inputs: inputs.to_vec(), schema: Arc::new(Schema::empty()), encoded: true }
+        SinkNode {
+            name: name.into(),
+            inputs: inputs.to_vec(),
+            schema: Arc::new(Schema::empty()),
+            fields: None,
+            encoded: true,
+        }
     }
 
     fn source(name: &str) -> SourceNode {

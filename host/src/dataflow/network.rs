@@ -153,7 +153,7 @@ impl Network {
             }
             let mut encoders = Vec::new();
             for (node, (_, format)) in graph.sinks.iter().zip(&sinks) {
-                let encoder = || Encoder::new(*format, &node.schema);
+                let encoder = || Encoder::new(*format, &node.schema, node.fields.as_deref());
                 let encoder = node.encoded.then(encoder).transpose();
                 encoders.push(encoder.map_err(|e| Failure::new(format!("sink `{}`", node.name), e))?);
             }
@@ -212,11 +212,16 @@ impl Network {
             reports,
             stats: Arc::clone(&stats),
         };
-        for ((index, (sink, _)), inbox) in sinks.into_iter().enumerate().zip(sink_receivers) {
+        for ((index, (sink, format)), inbox) in sinks.into_iter().enumerate().zip(sink_receivers) {
+            let node = &graph.sinks[index];
+            let encoder = Encoder::new(format, &node.schema, node.fields.as_deref());
+            let header = node.encoded.then(|| encoder.map(|e| e.header())).transpose();
+            let header = header.map_err(|e| Failure::new(format!("sink `{}`", node.name), e))?;
             let parts = layout.parts_at_sink(index, graph.sources.len(), workers);
             let writer = Writer {
                 index,
                 sink,
+                header: header.flatten(),
                 sequencer: Sequencer::new(&parts),
                 inbox,
                 events: event_sender.clone(),

@@ -147,7 +147,13 @@ struct Ran {
 /// source → count by key → count by key again → sink.
 fn run(setup: Setup, events: Events) -> Ran {
     let of = |index| Origin::Operator { index, port: 0 };
-    let sink = |name: &str, inputs: Vec<Origin>, schema| SinkNode { name: name.into(), inputs, schema, encoded: true };
+    let sink = |name: &str, inputs: Vec<Origin>, schema| SinkNode {
+        name: name.into(),
+        inputs,
+        schema,
+        fields: None,
+        encoded: true,
+    };
     let mut sinks = vec![sink("out", vec![of(1)], schema())];
     let (out, rejected) = (Collect(Arc::default(), setup.pause), Collect::default());
     let mut ends: Vec<(Box<dyn Sink>, Format)> = vec![(Box::new(out.clone()), Format::Json)];

@@ -15,7 +15,7 @@ use super::network::Event;
 use super::node::{Emitted, Operator, Times};
 use super::outlet::Outlet;
 use super::sequencer::{Next, Sequencer};
-use crate::codec::{Decoded, Decoder, Encoder};
+use crate::codec::{Decoder, Encoder, Format};
 use crate::record::{Batch, DeadLetter};
 
 /// Names that dead letters carry.
@@ -42,7 +42,6 @@ pub(crate) struct Worker {
 /// Memory that is used again for each block.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    decoded: Decoded,
     emitted: Emitted,
     pending: Vec<(Target, Batch)>,
 }
@@ -139,10 +138,9 @@ impl Worker {
                 let Some(decoder) = &mut self.decoders[stage] else {
                     return Err(failed("handed over bytes but has no format".into()));
                 };
-                let decoded = &mut self.scratch.decoded;
-                decoder.decode(block, decoded).map_err(|e| failed(e.to_string()))?;
+                let decoded = decoder.decode(&block).map_err(|e| failed(e.to_string()))?;
                 let partition = names.partitions.get(header.partition as usize);
-                for rejected in decoded.rejected.drain(..) {
+                for rejected in decoded.rejected {
                     self.outlet.reject().push(DeadLetter {
                         source: Arc::clone(&names.source),
                         partition: partition.cloned().unwrap_or_default(),
@@ -152,7 +150,7 @@ impl Worker {
                         raw: rejected.raw,
                     });
                 }
-                decoded.take_batch()
+                decoded.batch
             }
         };
         header.max_event_time = batch.event_times.iter().copied().max().unwrap_or(i64::MIN);
@@ -255,7 +253,8 @@ impl Worker {
         let names = &self.names[usize::from(header.source)];
         let operator: Arc<str> = Arc::from(name.as_str());
         let failed = |e: String| Failure::new(format!("operator `{name}`"), e);
-        let mut encoder = Encoder::json(batch.columns.schema_ref()).map_err(|e| failed(e.to_string()))?;
+        let mut encoder =
+            Encoder::new(Format::Json, batch.columns.schema_ref(), None).map_err(|e| failed(e.to_string()))?;
         for (row, reason) in rows {
             let mut raw = Vec::new();
             let at = (row as usize).min(batch.rows());

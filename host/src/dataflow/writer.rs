@@ -14,6 +14,8 @@ use super::stats::Stats;
 pub(crate) struct Writer {
     pub index: usize,
     pub sink: Box<dyn Sink>,
+    /// What stands before all records.
+    pub header: Option<Vec<u8>>,
     pub sequencer: Sequencer<SinkRows>,
     pub inbox: Receiver<Part<SinkRows>>,
     pub events: Sender<Event>,
@@ -27,6 +29,9 @@ pub(crate) struct Writer {
 impl Writer {
     /// Runs until the workers are gone, then closes the sink.
     pub(crate) fn run(mut self) -> Result<(), Failure> {
+        if let Some(header) = self.header.take() {
+            self.sink.write(&header)?;
+        }
         loop {
             let part = match self.inbox.try_recv() {
                 Ok(part) => part,
