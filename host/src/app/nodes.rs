@@ -1,0 +1,149 @@
+//! The dataflow's operators, made of plugins and models.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use crate::dataflow::{Emitted, Operator, Times};
+use crate::inference;
+use crate::operator::{Keyed, NoSlots, Outcome, Runner, Slots};
+use crate::record::{Batch, KeyHash, hash_keys};
+use crate::rollout::{Generation, Generations};
+use crate::state::{DirtySlots, KeyColumn, Keys, SlotCache};
+
+/// A plugin operator on one worker.
+pub(super) struct PluginNode {
+    pub runner: Runner,
+    pub keyed: Option<KeyedState>,
+    pub generations: Arc<Generations>,
+    /// Index in `generations`.
+    pub index: usize,
+    pub current: Arc<Generation>,
+    /// Name of the column that takes the generation's number, and the output schemas with it.
+    pub stamp: Option<Vec<SchemaRef>>,
+    pub outcome: Outcome,
+}
+
+/// The keyed state of an operator on one worker.
+pub(super) struct KeyedState {
+    /// Column of the key in the operator's input.
+    pub column: usize,
+    pub cache: SlotCache,
+    pub hashes: Vec<KeyHash>,
+    pub rows: Vec<u32>,
+}
+
+/// The slots of a batch as the plugin host sees them.
+struct BatchSlots<'a>(Keys<'a>);
+
+impl Slots for BatchSlots<'_> {
+    fn get(&self, key_index: u32) -> Option<(u32, &[u8])> {
+        self.0.get(key_index as usize)
+    }
+
+    fn key(&self, key_index: u32) -> &[u8] {
+        self.0.key(key_index as usize)
+    }
+
+    fn put(&mut self, key_index: u32, version: u32, slot: &[u8]) {
+        self.0.put(key_index as usize, version, slot);
+    }
+
+    fn delete(&mut self, key_index: u32) {
+        self.0.delete(key_index as usize);
+    }
+}
+
+impl Operator for PluginNode {
+    fn process(&mut self, batch: &Batch, times: Times, emitted: &mut Emitted) -> Result<(), String> {
+        let outcome = &mut self.outcome;
+        match &mut self.keyed {
+            None => {
+                let unkeyed: Option<Keyed<'_, NoSlots>> = None;
+                self.runner.process(batch, unkeyed, times.watermark, times.processing, outcome)
+            }
+            Some(state) => {
+                let column = batch.columns.column(state.column);
+                state.hashes.clear();
+                let keys = KeyColumn::new(column.as_ref()).filter(|_| hash_keys(column, &mut state.hashes));
+                let keys = keys.ok_or_else(|| format!("a column of type {} cannot be a key", column.data_type()))?;
+                let slots = state.cache.begin(&state.hashes, &keys, times.watermark).map_err(|e| e.to_string())?;
+                state.rows.clear();
+                state.rows.extend_from_slice(slots.row_index());
+                let mut slots = BatchSlots(slots);
+                let count = slots.0.len() as u32;
+                let keyed = Keyed { rows: &state.rows, keys: count, slots: &mut slots };
+                self.runner.process(batch, Some(keyed), times.watermark, times.processing, outcome)
+            }
+        }
+        .map_err(|fatal| fatal.to_string())?;
+        self.current.add_rows(batch.rows() as u64);
+        emitted.rejected.extend(outcome.rejected.drain(..).map(|r| (r.row, r.reason)));
+        for (port, rows) in outcome.ports.drain(..).enumerate() {
+            let rows = match &self.stamp {
+                Some(schemas) => stamp(rows, &schemas[port], self.current.number)?,
+                None => rows,
+            };
+            emitted.outputs.push((port, rows));
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, epoch: u64) -> Option<DirtySlots> {
+        self.keyed.as_mut().map(|k| k.cache.hand_over(epoch))
+    }
+
+    fn applied(&mut self, epoch: u64) {
+        if let Some(keyed) = &mut self.keyed {
+            keyed.cache.applied(epoch);
+        }
+    }
+
+    fn begin_epoch(&mut self, epoch: u64) {
+        let Some(next) = self.generations.at(self.index, epoch) else { return };
+        if next.number == self.current.number {
+            return;
+        }
+        // The generation was opened with this configuration before it was proposed, so this fails
+        // only when the machine does; the generation before it goes on then.
+        match self.runner.replace(Arc::clone(&next.plugin)) {
+            Ok(()) => {
+                if let (Some(keyed), Some(state)) = (&mut self.keyed, next.plugin.description().state) {
+                    keyed.cache.set_ttl(state.ttl_ms);
+                }
+                self.current = next;
+            }
+            Err(error) => tracing::error!(generation = next.number, %error, "a generation cannot take over"),
+        }
+    }
+
+    fn needs_barrier(&self) -> bool {
+        self.keyed.as_ref().is_some_and(|k| k.cache.needs_barrier())
+    }
+}
+
+/// The schema with the column of the generation's number.
+pub(super) fn stamped(schema: &Schema, column: &str) -> SchemaRef {
+    let own = Arc::new(Field::new(column, DataType::UInt32, false));
+    Arc::new(Schema::new(schema.fields().iter().cloned().chain([own]).collect::<Vec<_>>()))
+}
+
+fn stamp(mut rows: Batch, schema: &SchemaRef, number: u32) -> Result<Batch, String> {
+    let mut columns = rows.columns.columns().to_vec();
+    columns.push(Arc::new(UInt32Array::from_value(number, rows.rows())) as ArrayRef);
+    rows.columns = RecordBatch::try_new(Arc::clone(schema), columns).map_err(|e| e.to_string())?;
+    Ok(rows)
+}
+
+/// An inference operator on one worker.
+pub(super) struct InferenceNode(pub inference::Operator);
+
+impl Operator for InferenceNode {
+    fn process(&mut self, batch: &Batch, _: Times, emitted: &mut Emitted) -> Result<(), String> {
+        let outcome = self.0.process(batch).map_err(|e| e.to_string())?;
+        emitted.rejected.extend(outcome.rejected);
+        emitted.outputs.push((0, outcome.batch));
+        Ok(())
+    }
+}

@@ -1,0 +1,353 @@
+//! A pipeline with everything that it names loaded and fitted together: plugins compiled and
+//! described, models read, the schema of every edge known. What `check` reports is what this finds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+
+use crate::codec::{Decoder, Encoder};
+use crate::config::{Diagnostic, Errors, Input, OperatorKind, Pipeline};
+use crate::dataflow::{Graph, OperatorNode, Origin, SinkNode, SourceNode};
+use crate::inference::{Binding, Model, Runtime};
+use crate::operator::{Engine, Folder, OperatorConfig, Plugin, User, output_schemas};
+use crate::record::{dead_letter_schema, format_type, is_key_type};
+use crate::sink;
+
+use super::nodes::stamped;
+
+/// A pipeline that can run.
+pub struct Plan {
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// Its shape.
+    pub graph: Graph,
+    /// What each operator is made of, in the order of the graph.
+    pub operators: Vec<Made>,
+    /// Schemas of the operators' inputs.
+    pub inputs: Vec<SchemaRef>,
+    /// The plugin host, when there are plugins.
+    pub engine: Option<Engine>,
+    /// The plugin folder, when there are plugins.
+    pub folder: Option<Folder>,
+    /// Schema of each output: source or operator, and port (none for the main output).
+    pub schemas: Vec<(Input, SchemaRef)>,
+}
+
+/// What an operator is made of.
+pub enum Made {
+    /// A plugin, and the schemas of its output ports.
+    Plugin {
+        /// Its settings.
+        config: OperatorConfig,
+        /// Its first generation.
+        plugin: Arc<Plugin>,
+        /// Schemas of the ports, the column of the generation included.
+        ports: Vec<SchemaRef>,
+    },
+    /// A model.
+    Inference(Arc<Binding>),
+}
+
+/// An output while the plan is made.
+struct Out {
+    origin: Origin,
+    schema: SchemaRef,
+}
+
+/// Loads and fits together what a pipeline names.
+///
+/// # Errors
+/// Everything that does not fit, each with its place in the file.
+pub fn plan(pipeline: Pipeline) -> Result<Plan, Errors> {
+    let mut planner = Planner::new(&pipeline);
+    planner.sources();
+    let (engine, folder) = planner.plugins();
+    let models = planner.models();
+    let (nodes, operators, inputs) = planner.operators(folder.as_ref(), &models);
+    let sinks = planner.sinks();
+    let Planner { errors, outputs, order, .. } = planner;
+    if !errors.is_empty() {
+        return Err(Errors { errors });
+    }
+    let sources = pipeline.sources.iter().map(|s| SourceNode {
+        name: s.name.clone(),
+        out_of_orderness: s.event_time.is_some().then_some(s.max_out_of_orderness),
+    });
+    let dead_letters = pipeline.dead_letters.as_ref().and_then(|n| pipeline.sinks.iter().position(|(s, _)| &s.name == n));
+    let graph = Graph { sources: sources.collect(), operators: nodes, sinks, dead_letters };
+    let schemas = order.into_iter().filter_map(|i| outputs.get(&key(&i)).map(|o| (i, o.schema.clone()))).collect();
+    Ok(Plan { graph, operators, inputs, engine, folder, schemas, pipeline })
+}
+
+impl Plan {
+    /// Operators that a new generation of their plugin must fit.
+    pub fn plugin_users(&self) -> Vec<User> {
+        let made = self.operators.iter().zip(&self.inputs);
+        let user = |(made, input): (&Made, &SchemaRef)| match made {
+            Made::Plugin { config, .. } => Some(User { operator: config.clone(), input: input.clone() }),
+            Made::Inference(_) => None,
+        };
+        made.filter_map(user).collect()
+    }
+}
+
+fn key(input: &Input) -> (String, Option<String>) {
+    (input.node.clone(), input.port.clone())
+}
+
+struct Planner<'a> {
+    pipeline: &'a Pipeline,
+    errors: Vec<Diagnostic>,
+    outputs: HashMap<(String, Option<String>), Out>,
+    order: Vec<Input>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(pipeline: &'a Pipeline) -> Self {
+        Self { pipeline, errors: Vec::new(), outputs: HashMap::new(), order: Vec::new() }
+    }
+
+    fn error(&mut self, place: &str, message: impl Into<String>) {
+        self.errors.push(self.pipeline.places.error(place, message));
+    }
+
+    fn output(&mut self, node: &str, port: Option<&str>, origin: Origin, schema: SchemaRef) {
+        let input = Input { node: node.into(), port: port.map(Into::into) };
+        self.outputs.insert(key(&input), Out { origin, schema });
+        self.order.push(input);
+    }
+
+    fn sources(&mut self) {
+        for (index, source) in self.pipeline.sources.iter().enumerate() {
+            let name = &source.name;
+            if let Err(e) = Decoder::new(source.format, &source.schema, source.event_time.as_deref(), source.max_record_bytes) {
+                self.error(&format!("source.{name}.event_time"), format!("source `{name}`: {e}"));
+            }
+            self.output(name, None, Origin::Source(index), source.schema.clone());
+        }
+    }
+
+    fn plugins(&mut self) -> (Option<Engine>, Option<Folder>) {
+        let wanted = self.pipeline.operators.iter().any(|o| matches!(o.kind, OperatorKind::Plugin(_)));
+        if !wanted {
+            return (None, None);
+        }
+        let engine = match Engine::new(&self.pipeline.plugins) {
+            Ok(engine) => engine,
+            Err(e) => {
+                self.error("plugins", format!("the plugin host cannot start: {e}"));
+                return (None, None);
+            }
+        };
+        match Folder::open(&engine, &self.pipeline.plugins.folder) {
+            Ok(folder) => (Some(engine), Some(folder)),
+            Err(e) => {
+                self.error("plugins.folder", e.to_string());
+                (Some(engine), None)
+            }
+        }
+    }
+
+    fn models(&mut self) -> HashMap<String, Arc<Model>> {
+        let used = |name: &str| {
+            let uses = |o: &crate::config::OperatorNode| matches!(&o.kind, OperatorKind::Inference(c) if c.model == name);
+            self.pipeline.operators.iter().any(uses)
+        };
+        let wanted: Vec<_> = self.pipeline.models.iter().filter(|m| used(&m.name)).collect();
+        let mut models = HashMap::new();
+        if wanted.is_empty() {
+            return models;
+        }
+        let runtime = match Runtime::load(&self.pipeline.onnxruntime) {
+            Ok(runtime) => runtime,
+            Err(e) => {
+                self.error("models.library", e.to_string());
+                return models;
+            }
+        };
+        for config in wanted {
+            match Model::load(runtime, config) {
+                Ok(model) => drop(models.insert(config.name.clone(), model)),
+                Err(e) => self.error(&format!("models.{}.path", config.name), e.to_string()),
+            }
+        }
+        models
+    }
+
+    /// The one schema of all inputs of a node; an error when they differ. `None` also when an
+    /// input could not be planned, which was reported already.
+    fn input(&mut self, table: &str, inputs: &[Input]) -> Option<(Vec<Origin>, SchemaRef)> {
+        let mut origins = Vec::new();
+        let mut schema: Option<(String, SchemaRef)> = None;
+        for input in inputs {
+            let Some(out) = self.outputs.get(&key(input)) else {
+                let made = self.outputs.contains_key(&(input.node.clone(), None));
+                if let (true, Some(port)) = (made, &input.port) {
+                    let message = format!("operator `{}` has no output port `{port}`", input.node);
+                    self.error(&format!("{table}.inputs"), message);
+                }
+                return None;
+            };
+            origins.push(out.origin);
+            let name = input.port.as_ref().map_or(input.node.clone(), |p| format!("{}.{p}", input.node));
+            match &schema {
+                Some((first, known)) if *known != out.schema => {
+                    let difference = difference(first, known, &name, &out.schema);
+                    self.error(&format!("{table}.inputs"), format!("the inputs have different columns: {difference}"));
+                    return None;
+                }
+                Some(_) => {}
+                None => schema = Some((name, out.schema.clone())),
+            }
+        }
+        schema.map(|(_, schema)| (origins, schema))
+    }
+
+    fn operators(
+        &mut self,
+        folder: Option<&Folder>,
+        models: &HashMap<String, Arc<Model>>,
+    ) -> (Vec<OperatorNode>, Vec<Made>, Vec<SchemaRef>) {
+        let (mut nodes, mut operators, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
+        for operator in &self.pipeline.operators {
+            let table = format!("operator.{}", operator.name());
+            let Some((origins, schema)) = self.input(&table, &operator.inputs) else { continue };
+            let made = match &operator.kind {
+                OperatorKind::Plugin(config) => folder.and_then(|f| self.plugin(&table, config, f, &schema)),
+                OperatorKind::Inference(config) => models.get(&config.model).and_then(|model| {
+                    match model.bind(&schema, config) {
+                        Ok(binding) => Some(Made::Inference(Arc::new(binding))),
+                        Err(e) => {
+                            self.error(&format!("{table}.features"), e.to_string());
+                            None
+                        }
+                    }
+                }),
+            };
+            let Some(made) = made else { continue };
+            let mut node = OperatorNode { name: operator.name().into(), inputs: origins, key: None };
+            let index = nodes.len();
+            match &made {
+                Made::Inference(binding) => {
+                    let origin = Origin::Operator { index, port: 0 };
+                    self.output(operator.name(), None, origin, binding.output_schema().clone());
+                }
+                Made::Plugin { config, plugin, ports } => {
+                    node.key = config.key.as_deref().and_then(|k| schema.index_of(k).ok());
+                    for (port, (schema, described)) in ports.iter().zip(&plugin.description().outputs).enumerate() {
+                        let name = (port > 0).then_some(described.name.as_str());
+                        self.output(operator.name(), name, Origin::Operator { index, port }, schema.clone());
+                    }
+                }
+            }
+            nodes.push(node);
+            operators.push(made);
+            inputs.push(schema);
+        }
+        (nodes, operators, inputs)
+    }
+
+    fn plugin(&mut self, table: &str, config: &OperatorConfig, folder: &Folder, input: &SchemaRef) -> Option<Made> {
+        let Some(plugin) = folder.plugins().get(&config.plugin) else {
+            let mut message = format!("no plugin `{}` in {}", config.plugin, self.pipeline.plugins.folder.display());
+            for refusal in folder.refusals() {
+                message += &format!("\n  {} was refused: {}", refusal.file.display(), refusal.reason);
+            }
+            let known: Vec<_> = folder.plugins().keys().map(|k| format!("`{k}`")).collect();
+            let help = match known.len() {
+                0 => "the folder holds no plugin; build one, or set `plugins.folder`".into(),
+                _ => format!("the folder holds {}", known.join(", ")),
+            };
+            let error = self.pipeline.places.error(&format!("{table}.plugin"), message).help(help);
+            self.errors.push(error);
+            return None;
+        };
+        let stateful = plugin.description().state.is_some();
+        match &config.key {
+            None if stateful => {
+                let message = format!("plugin `{}` keeps state per key, but the operator has no `key`", config.plugin);
+                self.error(table, message);
+                return None;
+            }
+            Some(key) => match input.field_with_name(key) {
+                Err(_) => {
+                    let columns = columns(input);
+                    self.error(&format!("{table}.key"), format!("there is no column `{key}`; the rows have {columns}"));
+                    return None;
+                }
+                Ok(field) if !is_key_type(field.data_type()) => {
+                    let found = format_type(field.data_type());
+                    self.error(&format!("{table}.key"), format!("column `{key}` is {found}, which cannot be a key"));
+                    return None;
+                }
+                Ok(_) => {}
+            },
+            None => {}
+        }
+        match output_schemas(plugin, config, input) {
+            Err(e) => {
+                self.error(&format!("{table}.plugin"), format!("operator `{}`: {e}", config.name));
+                None
+            }
+            Ok(ports) => {
+                let column = config.generation_column.as_deref();
+                let ports = ports.into_iter().map(|p| column.map_or(p.clone(), |c| stamped(&p, c))).collect();
+                Some(Made::Plugin { config: config.clone(), plugin: plugin.clone(), ports })
+            }
+        }
+    }
+
+    fn sinks(&mut self) -> Vec<SinkNode> {
+        let mut sinks = Vec::new();
+        for (config, inputs) in &self.pipeline.sinks {
+            let table = format!("sink.{}", config.name);
+            let letters = self.pipeline.dead_letters.as_ref() == Some(&config.name);
+            let fed = if letters {
+                Some((Vec::new(), dead_letter_schema()))
+            } else {
+                self.input(&table, inputs)
+            };
+            let Some((inputs, schema)) = fed else { continue };
+            if let Err(e) = Encoder::new(config.format, &schema, config.fields.as_deref()) {
+                let place = if config.fields.is_some() { format!("{table}.fields") } else { table };
+                self.error(&place, format!("sink `{}`: {e}", config.name));
+            }
+            sinks.push(SinkNode {
+                name: config.name.clone(),
+                inputs,
+                schema,
+                fields: config.fields.clone(),
+                encoded: !matches!(config.connector, sink::Connector::Blackhole),
+            });
+        }
+        sinks
+    }
+}
+
+/// The first difference between two schemas.
+fn difference(first: &str, a: &SchemaRef, second: &str, b: &SchemaRef) -> String {
+    let show = |t: &DataType, nullable: bool| format!("{}{}", format_type(t), if nullable { "?" } else { "" });
+    for field in a.fields() {
+        match b.field_with_name(field.name()) {
+            Err(_) => return format!("`{first}` has `{}`, `{second}` has not", field.name()),
+            Ok(other) if other != field.as_ref() => {
+                return format!(
+                    "`{}` is {} in `{first}` and {} in `{second}`",
+                    field.name(),
+                    show(field.data_type(), field.is_nullable()),
+                    show(other.data_type(), other.is_nullable())
+                );
+            }
+            Ok(_) => {}
+        }
+    }
+    match b.fields().iter().find(|f| a.field_with_name(f.name()).is_err()) {
+        Some(field) => format!("`{second}` has `{}`, `{first}` has not", field.name()),
+        None => "their order differs".into(),
+    }
+}
+
+fn columns(schema: &SchemaRef) -> String {
+    schema.fields().iter().map(|f| format!("`{}`", f.name())).collect::<Vec<_>>().join(", ")
+}
