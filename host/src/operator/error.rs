@@ -85,16 +85,25 @@ pub enum Fault {
     Host(String),
 }
 
-/// The operator cannot go on: the pipeline stops.
+/// An operator cannot be built, changed or gone on with.
 #[derive(Debug, thiserror::Error)]
 #[error("operator `{operator}` ({plugin}): {message}")]
-pub struct Fatal {
+pub struct Failure {
     /// Name in the pipeline.
     pub operator: String,
     /// Name, version and short SHA-256 of the plugin.
     pub plugin: String,
     /// What happened, and what to do.
     pub message: String,
+}
+
+/// Longest message in bytes that is taken over from a plugin.
+const MAX_MESSAGE: usize = 500;
+
+/// A plugin's text as one bounded line.
+pub(super) fn one_line(text: &str) -> String {
+    let bounded = text.get(..text.floor_char_boundary(MAX_MESSAGE)).unwrap_or(text);
+    bounded.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn seconds(d: Duration) -> String {
@@ -104,4 +113,23 @@ fn seconds(d: Duration) -> String {
 fn mebibytes(bytes: usize) -> String {
     const MIB: usize = 1 << 20;
     if bytes >= MIB && bytes.is_multiple_of(MIB) { format!("{} MiB", bytes / MIB) } else { format!("{bytes} bytes") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_at_a_character() {
+        let cut = one_line(&"ä".repeat(400));
+        assert!(cut.len() <= MAX_MESSAGE && cut.len() > MAX_MESSAGE - 2, "{}", cut.len());
+    }
+
+    #[test]
+    fn limits_are_said_in_their_units() {
+        assert_eq!(Fault::Deadline(Duration::from_secs(1)).to_string(), "deadline of 1 s exceeded");
+        assert_eq!(Fault::Deadline(Duration::from_millis(250)).to_string(), "deadline of 250 ms exceeded");
+        assert_eq!(Fault::Memory(64 << 20).to_string(), "memory limit of 64 MiB exceeded");
+        assert_eq!(Fault::Memory(100).to_string(), "memory limit of 100 bytes exceeded");
+    }
 }

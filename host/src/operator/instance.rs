@@ -12,7 +12,7 @@ use wasmtime_wasi::I32Exit;
 use super::Limits;
 use super::bindings::{Error, Operator, OperatorPre, guest};
 use super::engine::{Engine, TICK};
-use super::error::{Fault, LoadError};
+use super::error::{Fault, LoadError, one_line};
 use super::host::{Host, Logger, MemoryLimit};
 use super::plugin::Plugin;
 
@@ -20,8 +20,6 @@ use super::plugin::Plugin;
 const MAX_COMPONENT_HANDLES: usize = 1024;
 /// What crosses beside an answer: an error's message, a log line.
 const CROSSING_BYTES: usize = 64 << 10;
-/// Longest message in bytes that is taken over from a plugin.
-const MAX_MESSAGE: usize = 500;
 
 /// A live instance.
 pub(super) struct Instance {
@@ -45,7 +43,7 @@ impl Instance {
         let config: Vec<(&str, &str)> = config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         match instance.operator.millstream_operator_guest().call_open(&mut instance.store, &config) {
             Ok(Ok(())) => Ok(instance),
-            Ok(Err(error)) => Err(Fault::Configuration(clean(&error.message))),
+            Ok(Err(error)) => Err(Fault::Configuration(one_line(&error.message))),
             Err(error) => Err(instance.fault(&error, limits.deadline)),
         }
     }
@@ -112,7 +110,7 @@ impl Instance {
             .and_then(|typed| typed.call(&mut self.store, (from, slot)));
         match called {
             Ok((Ok(slot),)) => Ok(slot),
-            Ok((Err(error),)) => Err(Fault::Rejected(format!("state of version {from}: {}", clean(&error.message)))),
+            Ok((Err(error),)) => Err(Fault::Rejected(format!("state of version {from}: {}", one_line(&error.message)))),
             Err(error) => Err(self.fault(&error, self.limits.deadline)),
         }
     }
@@ -143,7 +141,7 @@ fn ticks(deadline: Duration) -> u64 {
 
 /// What an `error` of the contract means; codes that this host does not know count as 1.
 fn returned(error: &Error) -> Fault {
-    let message = clean(&error.message);
+    let message = one_line(&error.message);
     match error.code {
         2 => Fault::Retry(message),
         3 => Fault::Fatal(message),
@@ -174,7 +172,7 @@ fn fault(store: &Store<Host>, limits: &Limits, error: &wasmtime::Error, deadline
     if cause.contains("fuel allocated for hostcalls") {
         return Fault::AnswerTooLarge(limits.max_answer_bytes);
     }
-    Fault::Trap(clean(&cause))
+    Fault::Trap(one_line(&cause))
 }
 
 /// The last panic in the text of standard error, as one line: `message, at file:line:column`.
@@ -183,13 +181,7 @@ fn panic_text(stderr: &str) -> Option<String> {
     let mut lines = panic.lines().take_while(|line| !line.starts_with("note: "));
     let place = lines.next().unwrap_or_default().trim_end_matches(':');
     let message = lines.collect::<Vec<_>>().join(" ");
-    Some(clean(&format!("{}, at {place}", message.trim())))
-}
-
-/// A plugin's text as one bounded line.
-fn clean(text: &str) -> String {
-    let bounded = text.get(..text.floor_char_boundary(MAX_MESSAGE)).unwrap_or(text);
-    bounded.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    Some(one_line(&format!("{}, at {place}", message.trim())))
 }
 
 #[cfg(test)]
@@ -206,11 +198,6 @@ thing
 note: run with
 ";
         assert_eq!(panic_text(stderr).as_deref(), Some("no such thing, at src/lib.rs:7:9"));
-    }
-
-    #[test]
-    fn a_long_message_is_cut_at_a_character() {
-        assert!(clean(&"ä".repeat(400)).len() <= MAX_MESSAGE);
     }
 
     #[test]
