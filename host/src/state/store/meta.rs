@@ -1,0 +1,148 @@
+//! The store's record of itself, and the check that a database is one of ours.
+//!
+//! Two keys beginning with `FF FF`: `meta`, JSON that says format, hash, number of key groups and
+//! the operators' ids; and `epoch`, the last applied epoch as u64 LE.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use rocksdb::{DB, IteratorMode};
+use serde::{Deserialize, Serialize};
+
+use super::layout::META_PREFIX;
+use super::{OperatorId, database_error};
+use crate::record::KEY_GROUPS;
+use crate::state::Error;
+
+const META: &[u8] = b"\xFF\xFFmeta";
+/// Key of the last applied epoch.
+pub(super) const APPLIED_EPOCH: &[u8] = b"\xFF\xFFepoch";
+
+/// Format of keys and values as `layout.rs` has it.
+const FORMAT: u32 = 1;
+/// Hash from which the key groups come.
+const HASH: &str = "xxh3-64";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Meta {
+    format: u32,
+    hash: String,
+    key_groups: u16,
+    operators: BTreeMap<String, u16>,
+}
+
+/// Reads the record, or writes the first one; gives ids to operators that have none. Returns all
+/// operators and the last applied epoch.
+pub(super) fn load_or_create(
+    db: &DB,
+    path: &Path,
+    operators: &[&str],
+) -> Result<(BTreeMap<String, OperatorId>, u64), Error> {
+    let failed = |error: rocksdb::Error| database_error(path, "read its format", &error);
+    let found = db.get_pinned(META).map_err(failed)?;
+    let mut meta = match &found {
+        Some(bytes) => check(path, bytes)?,
+        None if db.iterator(IteratorMode::Start).next().transpose().map_err(failed)?.is_some() => {
+            return Err(mismatch(path, "it is a RocksDB database, but not one of Millstream's".into()));
+        }
+        None => Meta { format: FORMAT, hash: HASH.into(), key_groups: KEY_GROUPS, operators: BTreeMap::new() },
+    };
+    let known = meta.operators.len();
+    assign_ids(&mut meta.operators, operators)
+        .ok_or_else(|| mismatch(path, format!("it has had {known} operators, and cannot number more")))?;
+    if found.is_none() || meta.operators.len() > known {
+        write(db, path, &meta)?;
+    }
+    let applied = match db.get_pinned(APPLIED_EPOCH).map_err(failed)? {
+        None => 0,
+        Some(bytes) => u64::from_le_bytes(bytes.as_ref().try_into().map_err(|_| Error::Corrupt {
+            path: path.to_owned(),
+            detail: format!("its applied epoch has {} bytes instead of 8", bytes.len()),
+        })?),
+    };
+    Ok((meta.operators.into_iter().map(|(name, id)| (name, OperatorId(id))).collect(), applied))
+}
+
+/// Reads the record of an existing database and compares it with what this version writes.
+fn check(path: &Path, bytes: &[u8]) -> Result<Meta, Error> {
+    /// What any format has.
+    #[derive(Deserialize)]
+    struct Versioned {
+        format: u32,
+    }
+    let unreadable = |error: serde_json::Error| Error::Corrupt {
+        path: path.to_owned(),
+        detail: format!("its format record: {error}"),
+    };
+    // The format first: the other fields may differ in another one.
+    let Versioned { format } = serde_json::from_slice(bytes).map_err(unreadable)?;
+    if format != FORMAT {
+        return Err(mismatch(path, format!("its format is {format}, and this version reads format {FORMAT}")));
+    }
+    let meta: Meta = serde_json::from_slice(bytes).map_err(unreadable)?;
+    if meta.hash != HASH {
+        return Err(mismatch(path, format!("its keys are hashed with {}, and this version uses {HASH}", meta.hash)));
+    }
+    if meta.key_groups != KEY_GROUPS {
+        let found = meta.key_groups;
+        return Err(mismatch(path, format!("it has {found} key groups, and this version uses {KEY_GROUPS}")));
+    }
+    if meta.operators.values().collect::<BTreeSet<_>>().len() < meta.operators.len() {
+        let detail = "two operators share an id in its format record".into();
+        return Err(Error::Corrupt { path: path.to_owned(), detail });
+    }
+    Ok(meta)
+}
+
+/// Gives the next free ids to names that have none; `None` when there are no more.
+fn assign_ids(ids: &mut BTreeMap<String, u16>, operators: &[&str]) -> Option<()> {
+    let mut next = ids.values().max().map_or(Some(0), |&last| last.checked_add(1));
+    for &name in operators {
+        if !ids.contains_key(name) {
+            let id = next?;
+            ids.insert(name.to_owned(), id);
+            next = id.checked_add(1);
+        }
+    }
+    Some(())
+}
+
+/// Writes the record and brings it to disk before any slot can refer to its ids.
+fn write(db: &DB, path: &Path, meta: &Meta) -> Result<(), Error> {
+    debug_assert!(META.starts_with(&META_PREFIX) && APPLIED_EPOCH.starts_with(&META_PREFIX));
+    let bytes = serde_json::to_vec(meta).map_err(|error| Error::Failed {
+        path: path.to_owned(),
+        action: "write its format",
+        detail: error.to_string(),
+    })?;
+    let mut unlogged = rocksdb::WriteOptions::default();
+    unlogged.disable_wal(true);
+    db.put_opt(META, bytes, &unlogged)
+        .and_then(|()| db.flush())
+        .map_err(|error| database_error(path, "write its format", &error))
+}
+
+fn mismatch(path: &Path, problem: String) -> Error {
+    Error::Mismatch { path: path.to_owned(), problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_given_once_and_never_again() {
+        let mut ids = BTreeMap::new();
+        assert_eq!(assign_ids(&mut ids, &["b", "a"]), Some(()));
+        assert_eq!(assign_ids(&mut ids, &["c", "a", "b"]), Some(()));
+        assert_eq!(ids, BTreeMap::from([("b".into(), 0), ("a".into(), 1), ("c".into(), 2)]));
+    }
+
+    #[test]
+    fn the_last_id_can_be_given_but_none_after_it() {
+        let mut ids = BTreeMap::from([("old".to_owned(), u16::MAX - 1)]);
+        assert_eq!(assign_ids(&mut ids, &["last"]), Some(()));
+        assert_eq!(ids["last"], u16::MAX);
+        assert_eq!(assign_ids(&mut ids, &["one too many"]), None);
+    }
+}

@@ -1,0 +1,220 @@
+//! The durable side of keyed state: one RocksDB for the whole process.
+//!
+//! The write-ahead log is off. What RocksDB sees are whole epochs ([`Store::apply`]), each one
+//! atomic batch that ends with its number; they are on disk after [`Store::flush`].
+//!
+//! A record of the store's own says in which format the rest is, and which id stands for which
+//! operator name: ids are given once and kept, so state follows an operator's name however the
+//! pipeline file is reordered.
+
+pub(super) mod layout;
+mod meta;
+mod options;
+#[cfg(test)]
+mod tests;
+mod ttl;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use rocksdb::{DB, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, WriteBatch, WriteOptions};
+
+use self::layout::StoredSlot;
+use super::{Config, DirtySlot, DirtySlots, Error};
+use crate::record::KEY_GROUPS;
+
+/// What stands for an operator in the keys of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperatorId(pub(super) u16);
+
+/// Where a cache reads what it does not hold.
+pub(super) trait SlotSource: Send + Sync + fmt::Debug {
+    /// Looks up the keys that end at `ends` in `bytes` (as the store holds them), and calls `found`
+    /// with the index and the slot of each that is there.
+    fn load(&self, bytes: &[u8], ends: &[usize], found: &mut dyn FnMut(usize, StoredSlot<'_>)) -> Result<(), Error>;
+
+    /// Whether the operator has no slot at all.
+    fn has_no_slots(&self, operator: OperatorId) -> Result<bool, Error>;
+}
+
+/// Keyed state on disk.
+pub struct Store {
+    db: DB,
+    path: PathBuf,
+    operators: BTreeMap<String, OperatorId>,
+    applied: AtomicU64,
+    /// Slots that expired by this event time may be collected.
+    expired_by: Arc<AtomicI64>,
+    /// Held while an epoch is applied, so that the order of epochs can be checked.
+    applying: Mutex<()>,
+}
+
+impl Store {
+    /// Opens the database, or creates it; `operators` are the keyed operators of the pipeline.
+    /// State of operators that are not named is kept.
+    ///
+    /// # Errors
+    /// When the folder is in use, damaged, or of another format; nothing in it is changed then.
+    pub fn open(config: &Config, operators: &[&str]) -> Result<Arc<Self>, Error> {
+        let path = config.path.clone();
+        options::check_folder(&path)?;
+        let expired_by = Arc::new(AtomicI64::new(i64::MIN));
+        let options = options::database(config, expired_by.clone());
+        // Named, so that the batched reads, which want a column family, have its handle.
+        let family = [(DEFAULT_COLUMN_FAMILY_NAME, options.clone())];
+        let db = DB::open_cf_with_opts(&options, &path, family).map_err(|error| open_error(&path, &error))?;
+        let (names, applied) = meta::load_or_create(&db, &path, operators)?;
+        Ok(Arc::new(Self {
+            db,
+            path,
+            operators: names,
+            applied: AtomicU64::new(applied),
+            expired_by,
+            applying: Mutex::new(()),
+        }))
+    }
+
+    /// The id of an operator that the store was opened with, now or earlier.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub fn operator_id(&self, name: &str) -> Result<OperatorId, Error> {
+        self.operators.get(name).copied().ok_or_else(|| Error::UnknownOperator { name: name.to_owned() })
+    }
+
+    /// The last epoch that the store holds; 0 before the first.
+    pub fn applied_epoch(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    /// Writes the slots that all workers changed in `epoch`, as one atomic step.
+    ///
+    /// # Errors
+    /// When the epoch is not after the last one, or the database cannot write.
+    pub fn apply(&self, epoch: u64, slots: &[DirtySlots]) -> Result<(), Error> {
+        let _one_at_a_time = self.applying.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let applied = self.applied_epoch();
+        if epoch <= applied {
+            return Err(Error::EpochOrder { epoch, applied });
+        }
+        let mut batch = WriteBatch::with_capacity_bytes(slots.iter().map(|s| s.bytes().len()).sum::<usize>() + 64);
+        for DirtySlot { key, value } in sorted(slots) {
+            match value {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            }
+        }
+        batch.put(meta::APPLIED_EPOCH, epoch.to_le_bytes());
+        let mut unlogged = WriteOptions::default();
+        unlogged.disable_wal(true);
+        self.db.write_opt(batch, &unlogged).map_err(|error| self.failed("apply an epoch", &error))?;
+        self.applied.store(epoch, Ordering::Release);
+        Ok(())
+    }
+
+    /// Lets slots that expired at or before `event_time_ms` be collected from disk. The time must
+    /// be one that every operator has passed in an applied epoch: what is collected is gone, even
+    /// for a replay. It never goes back.
+    pub fn collect_expired(&self, event_time_ms: i64) {
+        self.expired_by.fetch_max(event_time_ms, Ordering::Relaxed);
+    }
+
+    /// Brings everything applied so far to disk: for a clean stop.
+    ///
+    /// # Errors
+    /// When the database cannot write.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.db.flush().map_err(|error| self.failed("flush", &error))
+    }
+
+    /// Flushes and merges everything.
+    #[cfg(test)]
+    pub(super) fn compact(&self) {
+        let mut all = rocksdb::CompactOptions::default();
+        all.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
+        self.db.compact_range_opt(None::<&[u8]>, None::<&[u8]>, &all);
+    }
+
+    fn failed(&self, action: &'static str, error: &rocksdb::Error) -> Error {
+        database_error(&self.path, action, error)
+    }
+}
+
+impl SlotSource for Store {
+    fn load(&self, bytes: &[u8], ends: &[usize], found: &mut dyn FnMut(usize, StoredSlot<'_>)) -> Result<(), Error> {
+        let mut start = 0;
+        let keys: Vec<&[u8]> = ends.iter().map(|&end| &bytes[std::mem::replace(&mut start, end)..end]).collect();
+        let Some(family) = self.db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME) else {
+            return Err(Error::Corrupt { path: self.path.clone(), detail: "it has no default column family".into() });
+        };
+        let values = self.db.batched_multi_get_cf(family, keys, false);
+        for (index, value) in values.into_iter().enumerate() {
+            let Some(value) = value.map_err(|error| self.failed("read slots", &error))? else { continue };
+            let slot = layout::parse_value(&value).ok_or_else(|| Error::Corrupt {
+                path: self.path.clone(),
+                detail: format!("a slot of {} bytes is shorter than its header", value.len()),
+            })?;
+            found(index, slot);
+        }
+        Ok(())
+    }
+
+    fn has_no_slots(&self, operator: OperatorId) -> Result<bool, Error> {
+        let mut cursor = self.db.raw_iterator();
+        for group in 0..KEY_GROUPS {
+            let prefix = layout::prefix(group, operator);
+            cursor.seek(prefix);
+            if cursor.key().is_some_and(|key| key.starts_with(&prefix)) {
+                return Ok(false);
+            }
+            cursor.status().map_err(|error| self.failed("look for slots", &error))?;
+        }
+        Ok(true)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("path", &self.path).field("applied", &self.applied).finish_non_exhaustive()
+    }
+}
+
+/// The slots in about the order of their keys (by their first sixteen bytes): neighbours in the
+/// memtable are then written one after the other, which halves the cost of finding their places.
+fn sorted(slots: &[DirtySlots]) -> impl Iterator<Item = DirtySlot<'_>> {
+    let mut order: Vec<(u128, DirtySlot<'_>)> = Vec::with_capacity(slots.iter().map(DirtySlots::len).sum());
+    order.extend(slots.iter().flat_map(DirtySlots::iter).map(|slot| {
+        let mut prefix = [0; 16];
+        let len = slot.key.len().min(16);
+        prefix[..len].copy_from_slice(&slot.key[..len]);
+        (u128::from_be_bytes(prefix), slot)
+    }));
+    order.sort_unstable_by_key(|&(prefix, _)| prefix);
+    order.into_iter().map(|(_, slot)| slot)
+}
+
+/// An error of opening, told apart by what to do about it.
+fn open_error(path: &Path, error: &rocksdb::Error) -> Error {
+    let detail = error.as_ref();
+    // RocksDB has no status of its own for a held lock.
+    if error.kind() == ErrorKind::IOError && (detail.contains("lock file") || detail.contains("lock hold")) {
+        return Error::Locked { path: path.to_owned() };
+    }
+    // A file that the manifest names is missing.
+    if detail.contains("No such file") {
+        return Error::Corrupt { path: path.to_owned(), detail: detail.to_owned() };
+    }
+    database_error(path, "open the database", error)
+}
+
+fn database_error(path: &Path, action: &'static str, error: &rocksdb::Error) -> Error {
+    let (path, detail) = (path.to_owned(), error.as_ref().to_owned());
+    match error.kind() {
+        ErrorKind::Corruption => Error::Corrupt { path, detail },
+        _ => Error::Failed { path, action, detail },
+    }
+}

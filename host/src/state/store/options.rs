@@ -1,0 +1,101 @@
+//! How RocksDB is set up: point look-ups, whole epochs of overwrites, little memory, two cores.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DataBlockIndexType, LogLevel, Options};
+
+use super::ttl::ExpiredSlots;
+use crate::state::{Config, Error};
+
+/// Bytes of a memtable; there are two, one filling and one being flushed.
+const MEMTABLE_BYTES: usize = 32 << 20;
+/// File handles that RocksDB keeps open.
+const OPEN_FILES: i32 = 256;
+/// Bits a key of the bloom filters: one look-up in a hundred for an absent key reads a block.
+const BLOOM_BITS: f64 = 10.0;
+/// Bytes of a block: a look-up reads one, and slots are small.
+const BLOCK_BYTES: usize = 8 << 10;
+/// Files are compacted at least this often, so that expired slots go even where nothing is written.
+const COMPACTION_PERIOD_SECONDS: u64 = 24 * 60 * 60;
+/// Bytes of RocksDB's own log file, of which two are kept.
+const INFO_LOG_BYTES: usize = 1 << 20;
+
+/// Options of the database.
+pub(super) fn database(config: &Config, expired_by: Arc<AtomicI64>) -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_compaction_filter_factory(ExpiredSlots { expired_by });
+    options.set_periodic_compaction_seconds(COMPACTION_PERIOD_SECONDS);
+
+    options.set_write_buffer_size(MEMTABLE_BYTES);
+    options.set_max_write_buffer_number(2);
+    // One thread writes: an epoch is one batch. Nothing reads a snapshot, so a slot that has not
+    // grown is overwritten where it is, and an epoch that touches the same keys as the last costs
+    // neither memory nor a flush.
+    options.set_allow_concurrent_memtable_write(false);
+    options.set_inplace_update_support(true);
+
+    options.set_max_background_jobs(2);
+    options.set_max_open_files(OPEN_FILES);
+    // Level 0 is merged again soon; compressing it would cost more than it saves.
+    let mut compression = [DBCompressionType::Lz4; 7];
+    compression[0] = DBCompressionType::None;
+    options.set_compression_per_level(&compression);
+    options.set_block_based_table_factory(&tables(config));
+
+    options.set_log_level(LogLevel::Warn);
+    options.set_max_log_file_size(INFO_LOG_BYTES);
+    options.set_keep_log_file_num(2);
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options
+}
+
+fn tables(config: &Config) -> BlockBasedOptions {
+    let mut tables = BlockBasedOptions::default();
+    tables.set_block_cache(&Cache::new_lru_cache(config.block_cache_bytes));
+    tables.set_block_size(BLOCK_BYTES);
+    tables.set_bloom_filter(BLOOM_BITS, false);
+    tables.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
+    // Filters and indexes count against the cache's bound.
+    tables.set_cache_index_and_filter_blocks(true);
+    tables.set_cache_index_and_filter_blocks_with_high_priority(true);
+    tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    tables
+}
+
+/// Creates the folder, and refuses one that is no database but holds something: RocksDB would
+/// begin an empty database among what is there.
+pub(super) fn check_folder(path: &Path) -> Result<(), Error> {
+    let failed = |error: std::io::Error| Error::Failed {
+        path: path.to_owned(),
+        action: "create or list files",
+        detail: error.to_string(),
+    };
+    std::fs::create_dir_all(path).map_err(failed)?;
+    let (mut complete, mut foreign) = (false, None);
+    for file in std::fs::read_dir(path).map_err(failed)? {
+        let name = file.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        complete |= name == "CURRENT";
+        // What an interrupted creation leaves behind.
+        let harmless = ["LOCK", "LOG", "IDENTITY", "MANIFEST", "OPTIONS"].iter().any(|begin| name.starts_with(begin))
+            || name.ends_with(".log")
+            || name.ends_with(".dbtmp");
+        if !harmless {
+            foreign = Some(name);
+        }
+    }
+    match foreign {
+        Some(name) if !complete && name.ends_with(".sst") => Err(Error::Corrupt {
+            path: path.to_owned(),
+            detail: format!("it holds {name}, but the file CURRENT is missing"),
+        }),
+        Some(name) if !complete => Err(Error::Mismatch {
+            path: path.to_owned(),
+            problem: format!("it is no state folder, yet it holds {name}"),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,220 @@
+//! The store by itself: what survives, what is refused, what expires.
+
+use super::*;
+use crate::record::key_group;
+use crate::state::NEVER;
+
+fn config(path: &Path) -> Config {
+    Config { path: path.into(), cache_bytes: 1 << 20, block_cache_bytes: 1 << 20 }
+}
+
+fn open(path: &Path, operators: &[&str]) -> Result<Arc<Store>, Error> {
+    Store::open(&config(path), operators)
+}
+
+fn slots(store: &Store, operator: &str, epoch: u64, slots: &[(&str, Option<(i64, &str)>)]) -> DirtySlots {
+    let mut out = DirtySlots::with_capacity(store.operator_id(operator).unwrap(), epoch, 0);
+    for (key, value) in slots {
+        let group = key_group(crate::record::hash_key(key.as_bytes()));
+        out.push(group, key.as_bytes(), value.map(|(expires, slot)| (5, expires, slot.as_bytes())));
+    }
+    out
+}
+
+fn get(store: &Store, operator: &str, key: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let group = key_group(crate::record::hash_key(key.as_bytes()));
+    layout::push_key(&mut bytes, group, store.operator_id(operator).unwrap(), key.as_bytes());
+    let mut found = None;
+    store
+        .load(&bytes, &[bytes.len()], &mut |_, slot| {
+            assert_eq!(slot.version, 5);
+            found = Some(String::from_utf8(slot.bytes.to_vec()).unwrap());
+        })
+        .unwrap();
+    found
+}
+
+/// Puts a raw record and closes the database.
+fn overwrite(path: &Path, key: &[u8], value: &[u8]) {
+    let db = DB::open_default(path).unwrap();
+    db.put(key, value).unwrap();
+}
+
+#[test]
+fn slots_and_the_epoch_survive_a_clean_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let store = open(folder.path(), &["a", "b"]).unwrap();
+        assert_eq!(store.applied_epoch(), 0);
+        let first = [
+            slots(&store, "a", 1, &[("k", Some((NEVER, "of a"))), ("gone", Some((NEVER, "x")))]),
+            slots(&store, "b", 1, &[("k", Some((NEVER, "of b")))]),
+        ];
+        store.apply(1, &first).unwrap();
+        store.apply(2, &[slots(&store, "a", 2, &[("gone", None)])]).unwrap();
+        store.flush().unwrap();
+    }
+    let store = open(folder.path(), &["a", "b"]).unwrap();
+    assert_eq!(store.applied_epoch(), 2);
+    assert_eq!(get(&store, "a", "k").as_deref(), Some("of a"));
+    assert_eq!(get(&store, "b", "k").as_deref(), Some("of b"));
+    assert_eq!(get(&store, "a", "gone"), None);
+}
+
+#[test]
+fn an_epoch_is_applied_once_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), &["a"]).unwrap();
+    store.apply(7, &[]).unwrap();
+    for epoch in [7, 6, 0] {
+        assert!(matches!(store.apply(epoch, &[]), Err(Error::EpochOrder { applied: 7, .. })), "epoch {epoch}");
+    }
+    store.apply(8, &[]).unwrap();
+}
+
+#[test]
+fn state_follows_the_operators_name_when_the_pipeline_is_reordered() {
+    let folder = tempfile::tempdir().unwrap();
+    let id = {
+        let store = open(folder.path(), &["a", "b"]).unwrap();
+        store.apply(1, &[slots(&store, "b", 1, &[("k", Some((NEVER, "of b")))])]).unwrap();
+        store.flush().unwrap();
+        store.operator_id("b").unwrap()
+    };
+    drop(open(folder.path(), &["new", "b"]).unwrap());
+    let store = open(folder.path(), &["b", "newer", "new", "a"]).unwrap();
+    assert_eq!(store.operator_id("b").unwrap(), id);
+    assert_eq!(get(&store, "b", "k").as_deref(), Some("of b"));
+    for other in ["a", "new", "newer"] {
+        assert_eq!(get(&store, other, "k"), None);
+        assert!(store.has_no_slots(store.operator_id(other).unwrap()).unwrap());
+    }
+    assert!(!store.has_no_slots(id).unwrap());
+    assert!(matches!(store.operator_id("nobody"), Err(Error::UnknownOperator { name }) if name == "nobody"));
+}
+
+#[test]
+fn a_second_opener_is_told_that_the_folder_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let _first = open(folder.path(), &[]).unwrap();
+    let error = open(folder.path(), &[]).unwrap_err();
+    assert!(matches!(error, Error::Locked { .. }), "{error}");
+    assert!(error.to_string().contains("state.path"), "{error}");
+}
+
+#[test]
+fn another_format_hash_or_key_group_count_is_refused_and_left_alone() {
+    for (meta, says) in [
+        (r#"{"format":2,"new":true}"#, "format is 2"),
+        (r#"{"format":1,"hash":"murmur3","key_groups":128,"operators":{}}"#, "murmur3"),
+        (r#"{"format":1,"hash":"xxh3-64","key_groups":4096,"operators":{}}"#, "4096 key groups"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path(), &["a"]).unwrap());
+        overwrite(folder.path(), b"\xFF\xFFmeta", meta.as_bytes());
+        let error = open(folder.path(), &["a", "b"]).unwrap_err();
+        assert!(matches!(error, Error::Mismatch { .. }), "{error}");
+        let message = error.to_string();
+        assert!(message.contains(says) && message.contains("state.path"), "{message}");
+        let db = DB::open_default(folder.path()).unwrap();
+        assert_eq!(db.get(b"\xFF\xFFmeta").unwrap().unwrap(), meta.as_bytes());
+    }
+}
+
+#[test]
+fn a_format_record_that_cannot_be_read_is_reported_as_damage() {
+    for meta in
+        ["", "{", r#"{"format":1}"#, r#"{"format":1,"hash":"xxh3-64","key_groups":128,"operators":{"a":1,"b":1}}"#]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path(), &[]).unwrap());
+        overwrite(folder.path(), b"\xFF\xFFmeta", meta.as_bytes());
+        let error = open(folder.path(), &[]).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }), "{meta}: {error}");
+    }
+}
+
+#[test]
+fn a_folder_with_other_files_or_another_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("thesis.tex"), "precious").unwrap();
+    let error = open(folder.path(), &[]).unwrap_err();
+    assert!(matches!(error, Error::Mismatch { .. }) && error.to_string().contains("thesis.tex"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+
+    let folder = tempfile::tempdir().unwrap();
+    overwrite(folder.path(), b"somebody's", b"data");
+    let error = open(folder.path(), &[]).unwrap_err();
+    assert!(matches!(error, Error::Mismatch { .. }), "{error}");
+}
+
+#[test]
+fn missing_and_damaged_files_are_reported_as_damage() {
+    let damage: [fn(&Path); 3] = [
+        |path| std::fs::remove_file(path.join("CURRENT")).unwrap(),
+        |path| std::fs::remove_file(table_file(path)).unwrap(),
+        |path| {
+            let mut bytes = std::fs::read(table_file(path)).unwrap();
+            let half = bytes.len() / 2;
+            bytes.truncate(half);
+            std::fs::write(table_file(path), bytes).unwrap();
+        },
+    ];
+    for (case, damage) in damage.into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path(), &["a"]).unwrap());
+        damage(folder.path());
+        let error = open(folder.path(), &["a"]).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }), "case {case}: {error}");
+    }
+}
+
+fn table_file(path: &Path) -> PathBuf {
+    let files = std::fs::read_dir(path).unwrap().map(|file| file.unwrap().path());
+    files.into_iter().find(|file| file.extension().is_some_and(|end| end == "sst")).unwrap()
+}
+
+#[test]
+fn compaction_collects_slots_that_expired_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), &["a"]).unwrap();
+    let written =
+        slots(&store, "a", 1, &[("at", Some((100, "x"))), ("after", Some((101, "x"))), ("never", Some((NEVER, "x")))]);
+    store.apply(1, &[written]).unwrap();
+    store.compact();
+    assert!(get(&store, "a", "at").is_some(), "nothing is collected while no event time is known");
+    store.collect_expired(100);
+    store.collect_expired(50);
+    store.compact();
+    assert_eq!(["at", "after", "never"].map(|key| get(&store, "a", key).is_some()), [false, true, true]);
+    drop(store);
+    assert_eq!(open(folder.path(), &["a"]).unwrap().applied_epoch(), 1, "the store's own records stay");
+}
+
+#[test]
+fn slots_overwritten_many_times_keep_their_last_value_across_flushes() {
+    let folder = tempfile::tempdir().unwrap();
+    let last = |key: usize| format!("{key}").repeat(1 + (key + 199) % 7);
+    {
+        let store = open(folder.path(), &["a"]).unwrap();
+        for epoch in 1..200usize {
+            let mut out = DirtySlots::with_capacity(store.operator_id("a").unwrap(), epoch as u64, 0);
+            for key in 0..50usize {
+                let (name, slot) = (key.to_string(), format!("{key}").repeat(1 + (key + epoch) % 7));
+                let group = key_group(crate::record::hash_key(name.as_bytes()));
+                // Every key is deleted now and then; the last epoch writes it again.
+                let value = ((key + epoch) % 11 != 0 || epoch == 199).then_some((5, NEVER, slot.as_bytes()));
+                out.push(group, name.as_bytes(), value);
+            }
+            store.apply(epoch as u64, &[out]).unwrap();
+            if epoch % 67 == 0 {
+                store.flush().unwrap();
+            }
+        }
+        (0..50).for_each(|key| assert_eq!(get(&store, "a", &key.to_string()), Some(last(key))));
+        store.flush().unwrap();
+    }
+    let store = open(folder.path(), &["a"]).unwrap();
+    (0..50).for_each(|key| assert_eq!(get(&store, "a", &key.to_string()), Some(last(key))));
+}
