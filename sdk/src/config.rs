@@ -27,6 +27,9 @@ impl Config {
     pub fn allow_only(&self, known: &[&str]) -> Result<()> {
         match self.entries.iter().find(|(k, _)| !known.contains(&k.as_str())) {
             None => Ok(()),
+            Some((key, _)) if known.is_empty() => {
+                Err(Error::configuration(format!("unknown key `{key}` in `config`; the operator has no settings")))
+            }
             Some((key, _)) => {
                 Err(Error::configuration(format!("unknown key `{key}` in `config`; known are {}", known.join(", "))))
             }

@@ -18,7 +18,7 @@ wit_bindgen::generate!({
 
 pub use exports::millstream::operator::guest::Guest;
 use exports::millstream::operator::guest::{self as wit};
-use millstream::operator::{clock, log};
+use millstream::operator::log;
 
 /// The imports of a plugin.
 #[derive(Clone, Copy, Debug)]
@@ -27,14 +27,6 @@ pub struct Imports;
 impl Host for Imports {
     fn log(&self, level: Level, message: &str) {
         log::write(level as u32, message);
-    }
-
-    fn processing_time(&self) -> i64 {
-        clock::processing_time_ms()
-    }
-
-    fn watermark(&self) -> i64 {
-        clock::watermark_ms()
     }
 }
 

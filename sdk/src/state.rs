@@ -60,7 +60,7 @@ pub fn decode<T: StateField>(slot: &[u8]) -> Result<T, StateError> {
 
 /// Writes one value into `out`, whose former content is dropped.
 pub fn encode<T: StateField>(value: &T, out: &mut Vec<u8>) {
-    out.clear();
+    // Every byte is overwritten; a scratch buffer of a fixed-size state is never cleared again.
     out.resize(value.size(), 0);
     value.write(out);
 }

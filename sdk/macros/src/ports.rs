@@ -19,17 +19,24 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
             type Ports = Self;
 
             fn describe() -> ::std::vec::Vec<::millstream_sdk::output::PortDescription> {
-                ::std::vec![#(<#types as ::millstream_sdk::output::AnyPort>::describe(#names),)*]
+                ::std::vec![#(<#types>::describe(#names),)*]
             }
 
-            fn new() -> Self {
+            fn ports() -> Self {
                 Self { #(#idents: ::core::default::Default::default(),)* }
             }
 
             #[inline]
-            fn each(ports: &mut Self, mut visit: impl ::millstream_sdk::output::PortVisitor) -> ::millstream_sdk::Result<()> {
-                #(visit.port(&mut ports.#idents)?;)*
-                ::core::result::Result::Ok(())
+            fn begin(ports: &mut Self, row: u32) {
+                #(ports.#idents.begin(row);)*
+            }
+
+            fn undo(ports: &mut Self) {
+                #(ports.#idents.undo();)*
+            }
+
+            fn list(ports: &mut Self) -> ::std::vec::Vec<&mut dyn ::millstream_sdk::row::batch::Port> {
+                ::std::vec![#(ports.#idents.builder(),)*]
             }
         }
     })
