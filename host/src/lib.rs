@@ -4,9 +4,11 @@
 pub mod codec;
 pub mod config;
 pub mod dataflow;
+pub mod epoch;
 pub mod inference;
 pub mod operator;
 pub mod record;
+pub mod rollout;
 pub mod sink;
 pub mod source;
 pub mod state;

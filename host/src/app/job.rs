@@ -92,7 +92,7 @@ impl Job {
                         generations: Arc::clone(generations),
                         index,
                         current,
-                        stamp: config.generation_column.as_ref().map(|_| ports.clone()),
+                        stamp: config.generation_column.as_ref().map(|_| ports.iter().map(|(_, s)| s.clone()).collect()),
                         outcome: PluginOutcome::default(),
                     }) as Box<dyn Operator>)
                 }),
@@ -211,12 +211,12 @@ impl Watching {
         let body = move || {
             for event in events {
                 match event {
-                    operator::FolderEvent::New(new) => {
+                    operator::Event::Generation(new) => {
                         let operators = generations.propose(&new.plugin);
                         tracing::info!(plugin = %new.plugin.label(), file = %new.file.display(), ?operators, "a new generation is ready");
                         handle.request_barrier();
                     }
-                    operator::FolderEvent::Refused(refusal) => {
+                    operator::Event::Refused(refusal) => {
                         tracing::error!(file = %refusal.file.display(), reason = %refusal.reason, "a plugin file was refused; nothing changes");
                     }
                 }

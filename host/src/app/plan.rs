@@ -11,7 +11,7 @@ use crate::config::{Diagnostic, Errors, Input, OperatorKind, Pipeline};
 use crate::dataflow::{Graph, OperatorNode, Origin, SinkNode, SourceNode};
 use crate::inference::{Binding, Model, Runtime};
 use crate::operator::{Engine, Folder, OperatorConfig, Plugin, User, output_schemas};
-use crate::record::{dead_letter_schema, format_type, is_key_type};
+use crate::record::{dead_letter_schema, format_type};
 use crate::sink;
 
 use super::nodes::stamped;
@@ -36,14 +36,14 @@ pub struct Plan {
 
 /// What an operator is made of.
 pub enum Made {
-    /// A plugin, and the schemas of its output ports.
+    /// A plugin, and its output ports.
     Plugin {
         /// Its settings.
         config: OperatorConfig,
         /// Its first generation.
         plugin: Arc<Plugin>,
-        /// Schemas of the ports, the column of the generation included.
-        ports: Vec<SchemaRef>,
+        /// Names and schemas of the ports, the column of the generation included.
+        ports: Vec<(String, SchemaRef)>,
     },
     /// A model.
     Inference(Arc<Binding>),
@@ -233,10 +233,10 @@ impl<'a> Planner<'a> {
                     let origin = Origin::Operator { index, port: 0 };
                     self.output(operator.name(), None, origin, binding.output_schema().clone());
                 }
-                Made::Plugin { config, plugin, ports } => {
+                Made::Plugin { config, ports, .. } => {
                     node.key = config.key.as_deref().and_then(|k| schema.index_of(k).ok());
-                    for (port, (schema, described)) in ports.iter().zip(&plugin.description().outputs).enumerate() {
-                        let name = (port > 0).then_some(described.name.as_str());
+                    for (port, (name, schema)) in ports.iter().enumerate() {
+                        let name = (port > 0).then_some(name.as_str());
                         self.output(operator.name(), name, Origin::Operator { index, port }, schema.clone());
                     }
                 }
@@ -263,37 +263,17 @@ impl<'a> Planner<'a> {
             self.errors.push(error);
             return None;
         };
-        let stateful = plugin.description().state.is_some();
-        match &config.key {
-            None if stateful => {
-                let message = format!("plugin `{}` keeps state per key, but the operator has no `key`", config.plugin);
-                self.error(table, message);
-                return None;
-            }
-            Some(key) => match input.field_with_name(key) {
-                Err(_) => {
-                    let columns = columns(input);
-                    self.error(&format!("{table}.key"), format!("there is no column `{key}`; the rows have {columns}"));
-                    return None;
-                }
-                Ok(field) if !is_key_type(field.data_type()) => {
-                    let found = format_type(field.data_type());
-                    self.error(&format!("{table}.key"), format!("column `{key}` is {found}, which cannot be a key"));
-                    return None;
-                }
-                Ok(_) => {}
-            },
-            None => {}
-        }
         match output_schemas(plugin, config, input) {
             Err(e) => {
-                self.error(&format!("{table}.plugin"), format!("operator `{}`: {e}", config.name));
+                // A key that is missing or does not fit is shown at the key.
+                let place = if e.message.contains("key") { "key" } else { "plugin" };
+                self.error(&format!("{table}.{place}"), e.to_string());
                 None
             }
             Ok(ports) => {
                 let column = config.generation_column.as_deref();
-                let ports = ports.into_iter().map(|p| column.map_or(p.clone(), |c| stamped(&p, c))).collect();
-                Some(Made::Plugin { config: config.clone(), plugin: plugin.clone(), ports })
+                let ports = ports.into_iter().map(|(name, schema)| (name, column.map_or(schema.clone(), |c| stamped(&schema, c))));
+                Some(Made::Plugin { config: config.clone(), plugin: plugin.clone(), ports: ports.collect() })
             }
         }
     }
@@ -346,8 +326,4 @@ fn difference(first: &str, a: &SchemaRef, second: &str, b: &SchemaRef) -> String
         Some(field) => format!("`{second}` has `{}`, `{first}` has not", field.name()),
         None => "their order differs".into(),
     }
-}
-
-fn columns(schema: &SchemaRef) -> String {
-    schema.fields().iter().map(|f| format!("`{}`", f.name())).collect::<Vec<_>>().join(", ")
 }

@@ -59,18 +59,3 @@ pub fn hash_keys(column: &dyn Array, out: &mut Vec<KeyHash>) -> bool {
     out.reserve(column.len());
     key_bytes(column, |key| out.push(hash_key(key.unwrap_or_default())))
 }
-
-/// Whether a column of this type can be a key.
-pub fn is_key_type(data_type: &DataType) -> bool {
-    use arrow::datatypes::TimeUnit::Millisecond;
-    matches!(
-        data_type,
-        DataType::Utf8
-            | DataType::Binary
-            | DataType::Int32
-            | DataType::Int64
-            | DataType::UInt32
-            | DataType::UInt64
-            | DataType::Timestamp(Millisecond, _)
-    )
-}
