@@ -31,6 +31,8 @@ pub struct Pipeline {
     pub operators: Vec<OperatorNode>,
     /// Sinks, in file order, each with the outputs that feed it.
     pub sinks: Vec<(sink::Config, Vec<Input>)>,
+    /// Where each key was written, for what only `check` can find.
+    pub places: super::Places,
 }
 
 /// One operator and what feeds it.

@@ -1,0 +1,558 @@
+//! A typed view of one table. Every key that is asked for becomes a known key; what is left at the
+//! end is unknown. Nothing stops at the first mistake: a value that does not fit is reported and
+//! replaced by its default, so that one reading finds everything that is wrong.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::nearest::{did_you_mean, list, nearest};
+use super::sources::{Origin, Sources};
+use super::substitute::{Environment, Problem, substitute};
+use super::tree::{Node, Table, Value};
+use super::units;
+
+/// Longest name of a source, operator, sink or model: names become parts of file names and of
+/// every key of the state.
+const MAX_NAME: usize = 64;
+
+/// Messages kept at most; beyond that they are only counted, so that a file of a million mistakes
+/// costs no more than one of a few.
+const MAX_KEPT: usize = 200;
+
+/// What all readers of a file share.
+pub(super) struct Context<'a> {
+    pub(super) sources: &'a Sources,
+    pub(super) environment: &'a Environment<'a>,
+    /// Relative paths of the file start here.
+    pub(super) folder: &'a Path,
+    errors: RefCell<Vec<Diagnostic>>,
+    warnings: RefCell<Vec<Diagnostic>>,
+    dropped: Cell<usize>,
+    keys: RefCell<HashMap<String, Origin>>,
+}
+
+/// What reading a file brought to light.
+pub(super) struct Findings {
+    pub(super) errors: Vec<Diagnostic>,
+    /// Errors beyond those.
+    pub(super) dropped: usize,
+    pub(super) warnings: Vec<Diagnostic>,
+    /// Where each key was written.
+    pub(super) keys: HashMap<String, Origin>,
+}
+
+/// A string of the file, variables replaced.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    /// Its value. Not for messages: it may hold the value of a variable.
+    pub(super) value: String,
+    /// As it was written, for messages.
+    pub(super) shown: String,
+    /// Where it was written.
+    pub(super) at: Origin,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(sources: &'a Sources, environment: &'a Environment<'a>, folder: &'a Path) -> Self {
+        Self {
+            sources,
+            environment,
+            folder,
+            errors: RefCell::default(),
+            warnings: RefCell::default(),
+            dropped: Cell::new(0),
+            keys: RefCell::default(),
+        }
+    }
+
+    pub(super) fn report(&self, diagnostic: Diagnostic) {
+        let list = match diagnostic.severity {
+            Severity::Error if self.is_full() => return self.dropped.set(self.dropped.get() + 1),
+            Severity::Error => &self.errors,
+            Severity::Warning => &self.warnings,
+        };
+        let mut list = list.borrow_mut();
+        if list.len() < MAX_KEPT {
+            list.push(diagnostic);
+        }
+    }
+
+    /// Whether further messages are only counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors.borrow().len() >= MAX_KEPT
+    }
+
+    pub(super) fn error(&self, at: &Origin, message: impl Into<String>) -> Diagnostic {
+        // Places are not free to find.
+        if self.is_full() { self.sources.whole(message) } else { self.sources.error(at, message) }
+    }
+
+    /// An error at a table or key that was read.
+    pub(super) fn error_at(&self, key: &str, message: impl Into<String>) -> Diagnostic {
+        match self.keys.borrow().get(key) {
+            Some(at) => self.error(at, message),
+            None => self.sources.whole(message),
+        }
+    }
+
+    pub(super) fn into_findings(self) -> Findings {
+        Findings {
+            errors: self.errors.into_inner(),
+            dropped: self.dropped.get(),
+            warnings: self.warnings.into_inner(),
+            keys: self.keys.into_inner(),
+        }
+    }
+
+    fn wrong_type(&self, path: &str, node: &Node, wanted: &str) {
+        let wanted_short = wanted.split(" such as").next().unwrap_or(wanted);
+        self.report(
+            self.error(&node.at, format!("`{path}` must be {wanted_short}"))
+                .expected(format!("expected {wanted}, found {}", node.value.kind())),
+        );
+    }
+
+    /// The string of a node. A number on the command line is a string where one is wanted.
+    pub(super) fn text(&self, path: &str, node: &Node, example: &str) -> Option<Text> {
+        let shown = match (&node.value, &node.at) {
+            (Value::Text(text), _) => text.clone(),
+            (Value::List(_) | Value::Table(_), _) | (_, Origin::File(_)) => {
+                self.wrong_type(path, node, &format!("a string such as `\"{example}\"`"));
+                return None;
+            }
+            (_, at @ Origin::Override { .. }) => self.sources.written(at).to_owned(),
+        };
+        let diagnostic = match substitute(&shown, self.environment) {
+            Ok(value) => return Some(Text { value, shown, at: node.at.clone() }),
+            Err(Problem::Unset(name)) => self
+                .error(&node.at, format!("the environment has no variable `{name}`"))
+                .help(format!("set it, or give a default: `${{{name}:-default}}`")),
+            Err(Problem::BadName(name)) => self
+                .error(&node.at, format!("`{name}` cannot be the name of a variable"))
+                .expected("expected letters, digits and `_` between `${` and `}`")
+                .help("write `$${` for a literal `${`"),
+            Err(Problem::Unclosed) => self
+                .error(&node.at, "`${` is not closed")
+                .expected("expected `${NAME}` or `${NAME:-default}`")
+                .help("write `$${` for a literal `${`"),
+        };
+        self.report(diagnostic);
+        None
+    }
+
+    /// The path of a text: `~` is the home folder; relative paths of the file start at its folder,
+    /// those of the command line at the current one.
+    pub(super) fn path(&self, text: &Text) -> Option<PathBuf> {
+        if text.value.is_empty() {
+            self.report(self.error(&text.at, "the path is empty").expected("expected the path of a file or folder"));
+            return None;
+        }
+        let home = (text.value == "~").then_some("").or_else(|| text.value.strip_prefix("~/"));
+        if let Some(rest) = home {
+            let Some(home) = (self.environment)("HOME").filter(|h| !h.is_empty()) else {
+                self.report(
+                    self.error(&text.at, "`~` needs the variable `HOME`, which is not set").help("write the full path"),
+                );
+                return None;
+            };
+            return Some(Path::new(&home).join(rest));
+        }
+        Some(match text.at {
+            Origin::File(_) => self.folder.join(&text.value),
+            Origin::Override { .. } => PathBuf::from(&text.value),
+        })
+    }
+
+    /// Whether a name may be the name of a part of a pipeline; reports it when not.
+    pub(super) fn check_name(&self, what: &str, name: &str, at: &Origin) -> bool {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        if !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(fits) {
+            return true;
+        }
+        let fixed: String = name
+            .chars()
+            .take(MAX_NAME)
+            .map(|c| c.to_ascii_lowercase())
+            .map(|c| if fits(c) { c } else { '-' })
+            .collect();
+        let mut diagnostic = self
+            .error(at, format!("`{name}` cannot be the name of {what}"))
+            .expected(format!("expected 1 to {MAX_NAME} of `a-z`, `0-9`, `-` and `_`"));
+        if !fixed.is_empty() {
+            diagnostic = diagnostic.help(format!("for example `{fixed}`"));
+        }
+        self.report(diagnostic);
+        false
+    }
+}
+
+/// A table that is being read.
+pub(super) struct Reader<'a> {
+    pub(super) cx: &'a Context<'a>,
+    /// Dotted path; empty at the root.
+    pub(super) path: String,
+    /// Where its header is; the root has none.
+    pub(super) at: Option<Origin>,
+    table: &'a Table,
+    known: Vec<&'static str>,
+    missing: Vec<(&'static str, String)>,
+    lenient: bool,
+    what: Option<&'static str>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn root(cx: &'a Context<'a>, table: &'a Table) -> Self {
+        Self::new(cx, String::new(), None, table)
+    }
+
+    fn new(cx: &'a Context<'a>, path: String, at: Option<Origin>, table: &'a Table) -> Self {
+        Self { cx, path, at, table, known: Vec::new(), missing: Vec::new(), lenient: false, what: None }
+    }
+
+    /// Names what the table describes (`a generator source`), for unknown keys.
+    pub(super) fn describe(&mut self, what: &'static str) {
+        self.what = Some(what);
+    }
+
+    /// Reports no unknown keys: it is not known which kind of table this was meant to be.
+    pub(super) fn lenient(&mut self) {
+        self.lenient = true;
+    }
+
+    /// Dotted path of a key.
+    pub(super) fn key(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// An error at the table itself.
+    pub(super) fn error(&self, message: impl Into<String>) -> Diagnostic {
+        match &self.at {
+            Some(at) => self.cx.error(at, message),
+            None => self.cx.sources.whole(message),
+        }
+    }
+
+    /// Keys, places and values in the order of the file, for tables whose keys are names.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Origin, &'a Node)> + use<'a> {
+        self.table.entries.iter().map(|e| (e.key.as_str(), &e.key_at, &e.node))
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
+    }
+
+    pub(super) fn take(&mut self, key: &'static str) -> Option<&'a Node> {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+        let node = &self.table.get(key)?.node;
+        self.cx.keys.borrow_mut().insert(self.key(key), node.at.clone());
+        Some(node)
+    }
+
+    /// A key that must be there; `help` says what to add when it is not.
+    pub(super) fn require(&mut self, key: &'static str, help: &str) -> Option<&'a Node> {
+        let node = self.take(key);
+        if node.is_none() {
+            self.missing.push((key, help.to_owned()));
+        }
+        node
+    }
+
+    pub(super) fn text(&mut self, key: &'static str, example: &str) -> Option<Text> {
+        let node = self.take(key)?;
+        self.cx.text(&self.key(key), node, example)
+    }
+
+    pub(super) fn required_text(&mut self, key: &'static str, example: &str) -> Option<Text> {
+        let node = self.require(key, &format!("add `{key} = \"{example}\"`"))?;
+        self.cx.text(&self.key(key), node, example)
+    }
+
+    pub(super) fn path(&mut self, key: &'static str, example: &str) -> Option<PathBuf> {
+        self.text(key, example).and_then(|text| self.cx.path(&text))
+    }
+
+    pub(super) fn required_path(&mut self, key: &'static str, example: &str) -> Option<(PathBuf, Text)> {
+        let text = self.required_text(key, example)?;
+        Some((self.cx.path(&text)?, text))
+    }
+
+    /// A list of strings.
+    pub(super) fn texts(&mut self, key: &'static str, example: &str) -> Option<Vec<Text>> {
+        let node = self.take(key)?;
+        self.list_of(key, node, example)
+    }
+
+    pub(super) fn required_texts(&mut self, key: &'static str, example: &str) -> Option<Vec<Text>> {
+        let node = self.require(key, &format!("add `{key} = [\"{example}\"]`"))?;
+        self.list_of(key, node, example)
+    }
+
+    fn list_of(&self, key: &str, node: &Node, example: &str) -> Option<Vec<Text>> {
+        let path = self.key(key);
+        let Value::List(items) = &node.value else {
+            self.cx.wrong_type(&path, node, &format!("a list of strings such as `[\"{example}\"]`"));
+            return None;
+        };
+        let texts: Vec<Text> = items.iter().filter_map(|i| self.cx.text(&format!("{path}[…]"), i, example)).collect();
+        let mut seen = HashMap::new();
+        for text in &texts {
+            if seen.insert(text.value.as_str(), ()).is_some() {
+                let message = format!("`{}` is listed twice in `{path}`", text.shown);
+                self.cx.report(self.cx.error(&text.at, message).help("remove one of the two"));
+            }
+        }
+        (texts.len() == items.len()).then_some(texts)
+    }
+
+    /// A string or a list of strings.
+    pub(super) fn required_text_or_texts(&mut self, key: &'static str, example: &str) -> Option<Vec<Text>> {
+        let node = self.require(key, &format!("add `{key} = \"{example}\"`"))?;
+        match &node.value {
+            Value::List(_) => self.list_of(key, node, example),
+            _ => self.cx.text(&self.key(key), node, example).map(|text| vec![text]),
+        }
+    }
+
+    pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> bool {
+        let Some(node) = self.take(key) else { return default };
+        let path = self.key(key);
+        match &node.value {
+            Value::Boolean(value) => *value,
+            Value::Text(written) if written.contains("${") => {
+                match self.cx.text(&path, node, "true").map(|t| t.value.parse()) {
+                    None => default,
+                    Some(Ok(value)) => value,
+                    Some(Err(_)) => {
+                        self.cx.wrong_type(&path, node, "a boolean such as `true` or `false`");
+                        default
+                    }
+                }
+            }
+            _ => {
+                self.cx.wrong_type(&path, node, "a boolean such as `true` or `false`");
+                default
+            }
+        }
+    }
+
+    /// A whole number within `range`.
+    pub(super) fn integer(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        let node = self.take(key)?;
+        let path = self.key(key);
+        let value = match &node.value {
+            Value::Integer(value) => *value,
+            // A variable is text, whatever it holds.
+            Value::Text(written) if written.contains("${") => {
+                let text = self.cx.text(&path, node, "1")?;
+                match text.value.trim().parse() {
+                    Ok(value) => value,
+                    Err(_) => {
+                        self.cx.wrong_type(&path, node, "an integer");
+                        return None;
+                    }
+                }
+            }
+            _ => {
+                self.cx.wrong_type(&path, node, "an integer");
+                return None;
+            }
+        };
+        let within = u64::try_from(value).ok().filter(|v| range.contains(v));
+        if within.is_none() {
+            let (low, high) = (range.start(), range.end());
+            let expected = if *high == u64::MAX {
+                format!("expected at least {low}")
+            } else {
+                format!("expected {low} to {high}")
+            };
+            self.cx.report(self.cx.error(&node.at, format!("`{path}` is out of range")).expected(expected));
+        }
+        within
+    }
+
+    /// An integer as a `usize`; `range` must lie within it.
+    pub(super) fn count(&mut self, key: &'static str, default: usize, range: RangeInclusive<u64>) -> usize {
+        self.integer(key, range).and_then(|v| usize::try_from(v).ok()).unwrap_or(default)
+    }
+
+    pub(super) fn duration(
+        &mut self,
+        key: &'static str,
+        default: Duration,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
+        let Some(node) = self.take(key) else { return default };
+        let path = self.key(key);
+        const WANTED: &str = "a duration such as `\"500ms\"`, `\"1s\"`, `\"5m\"`, `\"24h\"` or `\"30d\"`";
+        if !matches!(node.value, Value::Text(_)) {
+            self.cx.wrong_type(&path, node, WANTED);
+            return default;
+        }
+        let Some(text) = self.cx.text(&path, node, "1s") else { return default };
+        match units::duration(&text.value) {
+            Some(value) if range.contains(&value) => value,
+            Some(_) => {
+                let (low, high) = (units::show_duration(*range.start()), units::show_duration(*range.end()));
+                let message = format!("`{path}` is out of range");
+                self.cx
+                    .report(self.cx.error(&node.at, message).expected(format!("expected `\"{low}\"` to `\"{high}\"`")));
+                default
+            }
+            None => {
+                let message = format!("`{}` is not a duration", text.shown);
+                self.cx.report(self.cx.error(&node.at, message).expected(format!("expected {WANTED}")));
+                default
+            }
+        }
+    }
+
+    /// A size in bytes: text with a unit, or a plain number of bytes.
+    pub(super) fn size(&mut self, key: &'static str, default: u64, range: RangeInclusive<u64>) -> u64 {
+        let Some(node) = self.take(key) else { return default };
+        let path = self.key(key);
+        const WANTED: &str = "a size such as `\"64MiB\"`, `\"256KiB\"` or `\"1MB\"`, or a number of bytes";
+        let value = match &node.value {
+            Value::Integer(value) => u64::try_from(*value).ok(),
+            Value::Text(_) => {
+                let Some(text) = self.cx.text(&path, node, "64MiB") else { return default };
+                let Some(value) = units::size(&text.value).or_else(|| text.value.trim().parse().ok()) else {
+                    let message = format!("`{}` is not a size", text.shown);
+                    self.cx.report(self.cx.error(&node.at, message).expected(format!("expected {WANTED}")));
+                    return default;
+                };
+                Some(value)
+            }
+            _ => {
+                self.cx.wrong_type(&path, node, WANTED);
+                return default;
+            }
+        };
+        match value.filter(|v| range.contains(v)) {
+            Some(value) => value,
+            None => {
+                let (low, high) = (units::show_size(*range.start()), units::show_size(*range.end()));
+                let message = format!("`{path}` is out of range");
+                self.cx
+                    .report(self.cx.error(&node.at, message).expected(format!("expected `\"{low}\"` to `\"{high}\"`")));
+                default
+            }
+        }
+    }
+
+    /// [`Reader::size`] as a `usize`.
+    pub(super) fn bytes(&mut self, key: &'static str, default: usize, range: RangeInclusive<u64>) -> usize {
+        usize::try_from(self.size(key, default as u64, range)).unwrap_or(default)
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        let node = self.take(key)?;
+        self.choose(key, node, choices)
+    }
+
+    pub(super) fn required_choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let help = format!("add `{key} = …`, one of {}", list(&words));
+        let node = self.require(key, &help)?;
+        self.choose(key, node, choices)
+    }
+
+    fn choose<T: Copy>(&self, key: &str, node: &Node, choices: &[(&str, T)]) -> Option<T> {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let text = self.cx.text(&self.key(key), node, words.first().copied().unwrap_or_default())?;
+        let found = choices.iter().find(|(word, _)| *word == text.value).map(|(_, value)| *value);
+        if found.is_none() {
+            let mut diagnostic = self
+                .cx
+                .error(&text.at, format!("`{}` is not a {}", text.shown, key.replace('_', " ")))
+                .expected(format!("expected one of {}", list(&words)));
+            if let Some(near) = nearest(&text.shown, words) {
+                diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+            }
+            self.cx.report(diagnostic);
+        }
+        found
+    }
+
+    /// A table below this one.
+    pub(super) fn table(&mut self, key: &'static str) -> Option<Reader<'a>> {
+        let node = self.take(key)?;
+        let path = self.key(key);
+        let Value::Table(table) = &node.value else {
+            self.cx.wrong_type(&path, node, &format!("a table such as `[{path}]`"));
+            return None;
+        };
+        Some(Reader::new(self.cx, path, Some(node.at.clone()), table))
+    }
+
+    /// The tables `[KIND.NAME]` of one kind, except the keys that were taken already.
+    pub(super) fn named_tables(&self, what: &'static str) -> Vec<(String, Reader<'a>)> {
+        let mut readers = Vec::new();
+        for (name, key_at, node) in self.entries() {
+            if self.known.contains(&name) {
+                continue;
+            }
+            let path = self.key(name);
+            self.cx.keys.borrow_mut().insert(path.clone(), key_at.clone());
+            match &node.value {
+                // The table is read even when its name does not do, to find what else is wrong.
+                Value::Table(table) => {
+                    self.cx.check_name(what, name, key_at);
+                    readers.push((name.to_owned(), Reader::new(self.cx, path, Some(key_at.clone()), table)));
+                }
+                _ => match nearest(name, self.known.iter().copied()) {
+                    Some(near) => self.cx.report(
+                        self.cx
+                            .error(key_at, format!("unknown key `{name}` in `[{}]`", self.path))
+                            .expected("not a key of this table")
+                            .help(format!("did you mean `{near}`?")),
+                    ),
+                    None => self.cx.wrong_type(&path, node, &format!("a table such as `[{path}]`")),
+                },
+            }
+        }
+        readers
+    }
+
+    /// Reports missing and unknown keys.
+    pub(super) fn finish(self) {
+        let title = if self.path.is_empty() { "the file".to_owned() } else { format!("`[{}]`", self.path) };
+        let mut missing = self.missing.clone();
+        let absent: Vec<&str> = self.known.iter().copied().filter(|k| !self.has(k)).collect();
+        for (key, at, node) in self.entries().filter(|(key, _, _)| !self.known.contains(key)) {
+            let near = nearest(key, absent.iter().copied());
+            let is_missing = near.is_some_and(|near| missing.iter().any(|(key, _)| *key == near));
+            if self.lenient && !is_missing {
+                continue;
+            }
+            // A mistyped key is one mistake, not an unknown key and a missing one.
+            if let Some(near) = near {
+                missing.retain(|(key, _)| *key != near);
+            }
+            let help = match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => did_you_mean(key, self.known.iter().copied()),
+            };
+            let (what, at) = match node.value {
+                Value::Table(_) if self.path.is_empty() => ("table", at),
+                _ => ("key", at),
+            };
+            let expected = format!(
+                "not a {what} of {}",
+                self.what.unwrap_or(if self.path.is_empty() { "a pipeline" } else { "this table" })
+            );
+            let diagnostic = self.cx.error(at, format!("unknown {what} `{key}` in {title}"));
+            self.cx.report(diagnostic.expected(expected).help(help));
+        }
+        for (key, help) in missing {
+            let what = self.what.map(|w| format!("{w} needs `{key}`")).unwrap_or_else(|| format!("needs `{key}`"));
+            self.cx.report(self.error(format!("{title} has no `{key}`")).expected(what).help(help));
+        }
+    }
+}
