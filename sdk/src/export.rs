@@ -119,7 +119,7 @@ macro_rules! __export_plugin {
                 }
             }
 
-            ::millstream_sdk::__export_component!(Component with_types_in ::millstream_sdk::export);
+            ::millstream_sdk::export::__export_component!(Component with_types_in ::millstream_sdk::export);
         }
     };
 }

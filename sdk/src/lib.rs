@@ -96,12 +96,14 @@ pub use millstream_batch::Floats;
 pub use millstream_sdk_macros::{Ports, Row, State, operator};
 pub use output::{Output, Port};
 pub use plugin::{KeyedOperator, Operator};
+pub use row::Row;
+pub use state::{State, StateError};
 
 /// Everything that an operator usually needs.
 pub mod prelude {
     pub use crate::tiles::{Day, Hour, Millis, Minute, Tiles, TilesMinMax};
     pub use crate::{
         Config, Context, Counter, Error, Floats, KeyedOperator, Level, Operator, Output, Port, Ports, Result, Row,
-        State, ensure, operator, reject,
+        State, StateError, ensure, operator, reject,
     };
 }

@@ -74,7 +74,7 @@ pub struct Harness<P: Plugin> {
 }
 
 #[derive(Default)]
-struct Log(RefCell<Vec<(Level, String)>>);
+pub(crate) struct Log(RefCell<Vec<(Level, String)>>);
 
 impl Host for Log {
     fn log(&self, level: Level, message: &str) {
@@ -130,6 +130,13 @@ impl<P: Plugin> Harness<P> {
     /// # Errors
     /// When the operator fails the batch as a whole.
     pub fn rows<'a>(&mut self, rows: impl IntoIterator<Item = In<'a, P>>) -> Result<Outcome<P>> {
+        let batch = Batch::of(rows.into_iter().map(|row| ((), row)));
+        self.run(&batch.write::<NoKeys>(None, self.watermark, self.processing_time), batch.rows, &[])
+    }
+
+    /// One batch of rows of another type than the operator declares.
+    #[cfg(test)]
+    pub(crate) fn raw_rows<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) -> Result<Outcome<P>> {
         let batch = Batch::of(rows.into_iter().map(|row| ((), row)));
         self.run(&batch.write::<NoKeys>(None, self.watermark, self.processing_time), batch.rows, &[])
     }

@@ -202,9 +202,9 @@ owned! {
 impl<const N: usize> RowField for [f32; N] {
     type Value = [f32; N];
     type Builder = FixedF32Builder;
-    const TYPE: ColumnType = match ColumnType::fixed(N as u32) {
-        Some(column_type) => column_type,
-        None => panic!("a list column has 1 to 65,536 floats a row"),
+    const TYPE: ColumnType = {
+        assert!(N >= 1 && N <= 65_536, "a list column has 1 to 65,536 floats a row");
+        ColumnType::FixedF32(N as u32)
     };
 
     fn builder() -> FixedF32Builder {
