@@ -1,13 +1,17 @@
 //! Millstream runs a stream of events through sandboxed WebAssembly operators and machine-learning
 //! models. The modules follow the way of a record; ARCHITECTURE.md has the import table.
 
+pub mod app;
+pub mod bench;
 pub mod codec;
 pub mod config;
 pub mod dataflow;
 pub mod epoch;
 pub mod inference;
 pub mod operator;
+pub mod progress;
 pub mod record;
+pub mod report;
 pub mod rollout;
 pub mod sink;
 pub mod source;

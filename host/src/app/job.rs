@@ -15,7 +15,6 @@ use crate::dataflow::{DecoderFactory, Events, Failure, Handle, Network, Operator
 use crate::epoch::{Coordinator, Outcome};
 use crate::operator::{self, Outcome as PluginOutcome, Runner, Watch};
 use crate::rollout::{Change, Generations};
-use crate::source::{Connector, GeneratorKind};
 use crate::state::{SlotCache, Store};
 use crate::{sink, source};
 

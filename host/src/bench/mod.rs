@@ -6,15 +6,13 @@
 
 mod operator_call;
 mod pipelines;
-mod report;
 mod runs;
 mod subject;
 mod swap;
 
 use std::path::PathBuf;
 
-pub use report::{Bar, Measure, table};
-
+use crate::report::{Bar, Measurement};
 use subject::Places;
 
 /// Where the benchmarks find what they need.
@@ -28,46 +26,41 @@ pub struct Options {
     pub scratch: PathBuf,
 }
 
-/// The benchmarks by name, and what each measures.
-pub const NAMES: [(&str, &str); 5] = [
-    ("operator-call", "a sandboxed operator against a native closure"),
-    ("enrich", "JSON file to JSON file through one keyed plugin"),
-    ("vectors", "128 floats through a network, direct and from JSON"),
-    ("latency", "from scheduled time to written, at 1,000 and 10,000 rows/s"),
-    ("demo", "the fraud pipeline: throughput, memory, start, swap under load"),
-];
+/// The benchmarks, in the order in which they run: a sandboxed operator against a native closure;
+/// JSON file to JSON file through one keyed plugin; vectors through a network, direct and from JSON;
+/// latency at 1,000 and 10,000 rows/s; the fraud pipeline with memory, start, and a swap under load.
+pub const NAMES: &[&str] = &["operator-call", "enrich", "vectors", "latency", "demo"];
 
-/// Runs the benchmarks of these names; all when there are none. `progress` is told of each before
-/// it begins.
+/// Runs the benchmarks of these names; all when there are none. `each` is told of each figure as it
+/// is there.
 ///
 /// # Errors
 /// When a benchmark is unknown or cannot be run.
-pub fn run(names: &[String], options: &Options, mut progress: impl FnMut(&str)) -> Result<Vec<Measure>, String> {
-    for name in names {
-        if !NAMES.iter().any(|(known, _)| known == name) {
-            let known = NAMES.map(|(n, _)| n).join(", ");
-            return Err(format!("there is no benchmark `{name}`; there are: {known}"));
-        }
+pub fn run(names: &[&str], options: &Options, each: &mut dyn FnMut(&Measurement)) -> Result<(), String> {
+    if let Some(name) = names.iter().find(|name| !NAMES.contains(name)) {
+        return Err(format!("there is no benchmark `{name}`; there are: {}", NAMES.join(", ")));
     }
     let Options { host, plugins, scratch } = options.clone();
     // What is compared is made afresh each time; only input is kept.
-    let run = scratch.join(format!("call-{}", std::process::id()));
+    let fresh = scratch.join(format!("call-{}", std::process::id()));
     let places = Places { host, plugins, scratch };
-    let mut measures = Vec::new();
-    for (name, what) in NAMES {
-        if !names.is_empty() && !names.iter().any(|n| n == name) {
+    for name in NAMES {
+        if !names.is_empty() && !names.contains(name) {
             continue;
         }
-        progress(what);
-        let found = match name {
-            "operator-call" => operator_call::run(&places.plugins, &run),
+        let found = match *name {
+            "operator-call" => operator_call::run(&places.plugins, &fresh),
             "enrich" => runs::enrich(&places),
             "vectors" => runs::vector_rate(&places),
             "latency" => runs::latency(&places),
             _ => runs::demo(&places),
         };
-        measures.extend(found.map_err(|e| format!("{name}: {e}"))?);
+        found.map_err(|e| format!("{name}: {e}"))?.iter().for_each(&mut *each);
     }
-    let _ = std::fs::remove_dir_all(run);
-    Ok(measures)
+    let _ = std::fs::remove_dir_all(fresh);
+    Ok(())
+}
+
+fn measure(name: impl Into<String>, value: f64, unit: &str, bar: Option<Bar>) -> Measurement {
+    Measurement { name: name.into(), value, unit: unit.into(), bar }
 }

@@ -12,9 +12,10 @@ use arrow::datatypes::{
     DataType, Field, Float64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType, UInt32Type,
 };
 
-use super::report::{Bar, Measure};
+use super::measure;
 use crate::operator::{Config, Engine, Keyed, Limits, OperatorConfig, Outcome, Runner, Slots};
 use crate::record::{Batch, hash_keys};
+use crate::report::{Bar, Measurement};
 use crate::state::{KeyColumn, Keys, SlotCache, Store};
 
 const ROWS: usize = 1 << 19;
@@ -25,14 +26,14 @@ const HOUR_MS: i64 = 3_600_000;
 const TILES: i64 = 24;
 
 /// Measures the call for 1,000 keys (all in the processor's cache) and 100,000.
-pub(super) fn run(plugins: &Path, scratch: &Path) -> Result<Vec<Measure>, String> {
+pub(super) fn run(plugins: &Path, scratch: &Path) -> Result<Vec<Measurement>, String> {
     let mut measures = Vec::new();
     for (keys, bar) in [(100_000, Some(Bar::AtMost(1.5))), (1_000, None)] {
         let (native, sandboxed) = compare(plugins, scratch, keys)?;
         let name = |what: &str| format!("operator call, {keys} keys, batches of {BATCH}: {what}");
-        measures.push(Measure::new(name("sandboxed ÷ native"), sandboxed / native, "ratio", bar));
-        measures.push(Measure::new(name("sandboxed"), sandboxed, "ns/row", None));
-        measures.push(Measure::new(name("native"), native, "ns/row", None));
+        measures.push(measure(name("sandboxed ÷ native"), sandboxed / native, "ratio", bar));
+        measures.push(measure(name("sandboxed"), sandboxed, "ns/row", None));
+        measures.push(measure(name("native"), native, "ns/row", None));
     }
     Ok(measures)
 }
@@ -147,7 +148,7 @@ impl Slots for BatchSlots<'_> {
 impl Sandboxed {
     fn new(plugins: &Path, scratch: &Path) -> Result<Self, String> {
         let limits = Limits::default();
-        let config = Config { folder: plugins.into(), cache: scratch.join("compiled"), ..Config::default() };
+        let config = Config::new(plugins.into(), scratch);
         let engine = Engine::new(&config)?;
         let file = plugins.join("simple-enrichment.wasm");
         let bytes = std::fs::read(&file).map_err(|e| format!("{}: {e}; run `make plugins`", file.display()))?;

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::pipelines::{self, ENRICH, TO_FILE, TO_NOWHERE, fraud, generated_transactions, head, transactions, vectors};
-use super::report::{Bar, Measure};
+use super::pipelines::{ENRICH, TO_FILE, TO_NOWHERE, fraud, generated_transactions, head, transactions, vectors};
+use super::measure;
+use crate::report::{Bar, Measurement};
 use super::subject::Places;
 use crate::source::transactions::{Generator, Settings};
 
@@ -18,10 +19,10 @@ const ENRICH_ROWS: u64 = 2_000_000;
 const DEMO_ROWS: u64 = 1_000_000;
 
 /// JSON file → key → enrichment → JSON file.
-pub(super) fn enrich(places: &Places) -> Result<Vec<Measure>, String> {
+pub(super) fn enrich(places: &Places) -> Result<Vec<Measurement>, String> {
     let mut measures = Vec::new();
     for (keys, zipf, bars) in [("Zipf 1.1", 1.1, true), ("uniform", 0.0, false)] {
-        let settings = Settings { users: 100_000, zipf, rows: Some(ENRICH_ROWS), ..Settings::default() };
+        let settings = Settings { users: 100_000, zipf, rows: ENRICH_ROWS, ..Settings::default() };
         let input = transactions_file(places, &format!("enrich-{zipf}"), settings)?;
         let run = |workers| {
             let pipeline = head("enrich", workers, &places.plugins) + &transactions(&input) + ENRICH;
@@ -31,30 +32,30 @@ pub(super) fn enrich(places: &Places) -> Result<Vec<Measure>, String> {
         let rate = both.get("rows_per_second")?;
         let name = |what: &str| format!("enrichment, JSON file to JSON file, 100k users ({keys}): {what}");
         let (cpu_bar, rate_bar) = (Bar::AtMost(0.7), Bar::AtLeast(1_500_000.0));
-        let cpu = both.get("cpu_us_per_row")?;
-        measures.push(Measure::new(name("processor time"), cpu, "µs/row", bars.then_some(cpu_bar)));
-        measures.push(Measure::new(name("two workers"), rate, "rows/s", bars.then_some(rate_bar)));
+        let cpu = both.get("cpu_seconds_per_row")? * 1e6;
+        measures.push(measure(name("processor time"), cpu, "µs/row", bars.then_some(cpu_bar)));
+        measures.push(measure(name("two workers"), rate, "rows/s", bars.then_some(rate_bar)));
         let ratio = rate / one.get("rows_per_second")?;
-        measures.push(Measure::new(name("two workers ÷ one"), ratio, "ratio", None));
+        measures.push(measure(name("two workers ÷ one"), ratio, "ratio", None));
     }
     Ok(measures)
 }
 
 /// 128 floats → network.
-pub(super) fn vector_rate(places: &Places) -> Result<Vec<Measure>, String> {
+pub(super) fn vector_rate(places: &Places) -> Result<Vec<Measurement>, String> {
     let model = placed(places, "mlp-128.onnx", MLP_128)?;
     let direct = head("vectors", Some(1), &places.plugins) + &vectors(&model, false, "rows = 6000000", TO_NOWHERE);
     let direct = best(3, || places.run("vectors", &direct), |ran| ran.get("rows_per_second"))?;
     let text = head("vectors-json", Some(2), &places.plugins) + &vectors(&model, true, "rows = 1500000", TO_NOWHERE);
     let text = best(3, || places.run("vectors-json", &text), |ran| ran.get("rows_per_second"))?;
     Ok(vec![
-        Measure::new(
+        measure(
             "128 floats → 128→64→64→1 network, one worker",
             direct.get("rows_per_second")?,
             "rows/s",
             Some(Bar::AtLeast(2e6)),
         ),
-        Measure::new(
+        measure(
             "the same from 1.2 KB JSON lines, two workers",
             text.get("rows_per_second")?,
             "rows/s",
@@ -64,7 +65,7 @@ pub(super) fn vector_rate(places: &Places) -> Result<Vec<Measure>, String> {
 }
 
 /// From the scheduled time of a row to its bytes at the operating system.
-pub(super) fn latency(places: &Places) -> Result<Vec<Measure>, String> {
+pub(super) fn latency(places: &Places) -> Result<Vec<Measurement>, String> {
     let mlp = placed(places, "mlp-128.onnx", MLP_128)?;
     let model = placed(places, "fraud.onnx", FRAUD)?;
     let mut measures = Vec::new();
@@ -73,7 +74,7 @@ pub(super) fn latency(places: &Places) -> Result<Vec<Measure>, String> {
         let simple = head("latency", None, &places.plugins) + &vectors(&mlp, true, &pace, TO_FILE);
         let keyed = head("latency-keyed", None, &places.plugins)
             + &generated_transactions(rate, rate * 10)
-            + &pipelines::fraud(&model);
+            + &fraud(&model);
         let cases = [
             ("JSON → network", "latency", simple, 100.0, 500.0),
             ("JSON → two keyed plugins → network", "latency-keyed", keyed, 200.0, 1000.0),
@@ -81,12 +82,12 @@ pub(super) fn latency(places: &Places) -> Result<Vec<Measure>, String> {
         for (what, name, pipeline, p50, p99) in cases {
             let ran = places.run(name, &pipeline)?;
             let name = |q: &str| format!("latency, {what}, {rate} rows/s: {q}");
-            measures.push(Measure::new(name("p50"), ran.get("latency.p50_us")?, "µs", Some(Bar::AtMost(p50))));
-            measures.push(Measure::new(name("p99"), ran.get("latency.p99_us")?, "µs", Some(Bar::AtMost(p99))));
+            measures.push(measure(name("p50"), ran.get("latency.p50_us")?, "µs", Some(Bar::AtMost(p50))));
+            measures.push(measure(name("p99"), ran.get("latency.p99_us")?, "µs", Some(Bar::AtMost(p99))));
             if rate == 1_000 && what.contains("keyed") {
                 let peak = ran.get("peak_memory_bytes")? / 1e6;
                 let name = "peak memory at 1,000 rows/s, two keyed plugins and a network";
-                measures.push(Measure::new(name, peak, "MB", Some(Bar::AtMost(120.0))));
+                measures.push(measure(name, peak, "MB", Some(Bar::AtMost(120.0))));
             }
         }
     }
@@ -94,13 +95,13 @@ pub(super) fn latency(places: &Places) -> Result<Vec<Measure>, String> {
 }
 
 /// The demo's pipeline: throughput, memory, start, and a swap under full load.
-pub(super) fn demo(places: &Places) -> Result<Vec<Measure>, String> {
+pub(super) fn demo(places: &Places) -> Result<Vec<Measurement>, String> {
     let model = placed(places, "fraud.onnx", FRAUD)?;
-    let input = transactions_file(places, "demo", Settings { rows: Some(DEMO_ROWS), ..Settings::default() })?;
+    let input = transactions_file(places, "demo", Settings { rows: DEMO_ROWS, ..Settings::default() })?;
     let pipeline = head("demo", None, &places.plugins) + &transactions(&input) + &fraud(&model);
     let ran = best(3, || places.run("demo", &pipeline), |ran| ran.get("rows_per_second"))?;
 
-    let few = transactions_file(places, "few", Settings { rows: Some(1000), ..Settings::default() })?;
+    let few = transactions_file(places, "few", Settings { rows: 1000, ..Settings::default() })?;
     let short = head("start", None, &places.plugins) + &transactions(&few) + &fraud(&model);
     let start = best(5, || places.run("start", &short), |ran| ran.get("first_row_ms").map(|ms| -ms))?;
 
@@ -108,13 +109,13 @@ pub(super) fn demo(places: &Places) -> Result<Vec<Measure>, String> {
     let swapped = places.run_with_swap("swap", &input, &fraud(&model), "feature-enrichment")?;
     let gap = (swapped.get("longest_gap_ms")? - normal).max(0.0);
     Ok(vec![
-        Measure::new("fraud pipeline, 1,000,000 rows", ran.get("rows_per_second")?, "rows/s", None),
-        Measure::new("fraud pipeline: processor time", ran.get("cpu_us_per_row")?, "µs/row", None),
-        Measure::new("fraud pipeline: peak memory", ran.get("peak_memory_bytes")? / 1e6, "MB", Some(Bar::AtMost(400.0))),
-        Measure::new("fraud pipeline: whole process", ran.wall_s, "s", None),
-        Measure::new("start to first row out", start.get("first_row_ms")?, "ms", Some(Bar::AtMost(250.0))),
-        Measure::new("swap under full load: longest gap at the sink", swapped.get("longest_gap_ms")?, "ms", None),
-        Measure::new("swap under full load: beyond the normal", gap, "ms", Some(Bar::AtMost(20.0))),
+        measure("fraud pipeline, 1,000,000 rows", ran.get("rows_per_second")?, "rows/s", None),
+        measure("fraud pipeline: processor time", ran.get("cpu_seconds_per_row")? * 1e6, "µs/row", None),
+        measure("fraud pipeline: peak memory", ran.get("peak_memory_bytes")? / 1e6, "MB", Some(Bar::AtMost(400.0))),
+        measure("fraud pipeline: whole process", ran.wall_s, "s", None),
+        measure("start to first row out", start.get("first_row_ms")?, "ms", Some(Bar::AtMost(250.0))),
+        measure("swap under full load: longest gap at the sink", swapped.get("longest_gap_ms")?, "ms", None),
+        measure("swap under full load: beyond the normal", gap, "ms", Some(Bar::AtMost(20.0))),
     ])
 }
 
@@ -136,7 +137,7 @@ fn best<T>(
 
 /// A file of transactions; made once.
 fn transactions_file(places: &Places, name: &str, settings: Settings) -> Result<PathBuf, String> {
-    let rows = settings.rows.unwrap_or(0);
+    let rows = settings.rows;
     let path = places.folder("input")?.join(format!("{name}-{rows}.jsonl"));
     if path.exists() {
         return Ok(path);

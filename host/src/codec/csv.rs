@@ -14,6 +14,9 @@ use super::columns::{Column, Values};
 use super::json::{excerpt, expectation, list};
 use super::text::{decode_base64, parse_date, parse_timestamp};
 
+#[cfg(test)]
+mod tests;
+
 /// Reads records of one schema.
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -52,7 +55,8 @@ impl Reader {
         let refuse = |what: String| Error::Schema(format!("the header `{}` {what}", excerpt(header)));
         // At most one name a byte, and one more.
         let count = self.split(header, header.len() + 1).map_err(refuse)?;
-        let indices: HashMap<&[u8], usize> = columns.iter().enumerate().map(|(i, c)| (c.name.as_bytes(), i)).collect();
+        let indices: HashMap<&[u8], usize> =
+            columns.iter().enumerate().map(|(i, c)| (c.name.as_bytes(), i)).collect();
         let mut found = vec![false; columns.len()];
         let mut order = Vec::with_capacity(count);
         for name in fields(&self.text, &self.ends, count) {

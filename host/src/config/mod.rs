@@ -24,7 +24,7 @@ mod tree;
 mod units;
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use diagnostic::{Diagnostic, Errors, Place, Severity, Snippet, Warning};
@@ -48,6 +48,13 @@ const MAX_SHOWN: usize = 50;
 /// Everything that is wrong with the file and the overrides, as far as they alone can tell.
 pub fn load(path: &Path, overrides: &[String]) -> Result<(Pipeline, Vec<Warning>), Errors> {
     load_with(path, overrides, &|name| std::env::var(name).ok())
+}
+
+/// The user's folder for what can be made again: `MILLSTREAM_CACHE`, else `millstream` in the user's
+/// cache folder, else one in the folder for temporary files.
+pub fn user_cache() -> PathBuf {
+    let found = settings::user_cache(&|name| std::env::var(name).ok());
+    found.unwrap_or_else(|| std::env::temp_dir().join("millstream"))
 }
 
 fn load_with(

@@ -66,6 +66,7 @@ pub(super) fn read(name: String, mut reader: Reader<'_>) -> Operator {
                 config: Vec::new(),
                 grants: BTreeSet::new(),
                 forward: None,
+                generation_column: None,
             };
             (OperatorKind::Plugin(config), None)
         }
@@ -79,6 +80,7 @@ fn plugin(name: String, reader: &mut Reader<'_>, columns: &mut Vec<(&'static str
     let plugin = reader.required_text("plugin", "feature-enrichment").map(|t| t.value).unwrap_or_default();
     let key = reader.text("key", "user_id");
     let forward = reader.texts("forward", "transaction_id");
+    let generation_column = reader.text("generation_column", "generation");
     let grants = reader.texts("grants", "collections").unwrap_or_default();
     for grant in grants.iter().filter(|g| !GRANTS.contains(&g.value.as_str())) {
         let mut diagnostic = reader
@@ -100,6 +102,7 @@ fn plugin(name: String, reader: &mut Reader<'_>, columns: &mut Vec<(&'static str
         config,
         grants: grants.into_iter().map(|t| t.value).collect(),
         forward: forward.map(|texts| texts.into_iter().map(|t| t.value).collect()),
+        generation_column: generation_column.map(|t| t.value),
     }
 }
 

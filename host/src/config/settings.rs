@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::substitute::Environment;
 use super::reader::{Context, Reader, Text};
 use crate::{dataflow, inference, operator, record, state};
 
@@ -115,18 +116,7 @@ pub(super) fn state(root: &mut Reader<'_>, keyed: Option<&str>) -> state::Config
 
 /// `[plugins]`. `user` names an operator that needs it.
 pub(super) fn plugins(root: &mut Reader<'_>, user: Option<&str>) -> operator::Config {
-    let mut config = operator::Config {
-        folder: root.cx.folder.join("plugins"),
-        watch: true,
-        cache: cache_folder(root.cx).join("compiled"),
-        max_component_bytes: 32 * MIB,
-        limits: operator::Limits {
-            deadline: Duration::from_secs(1),
-            memory_bytes: 64 << 20,
-            recycle_bytes: 32 << 20,
-            max_answer_bytes: 32 << 20,
-        },
-    };
+    let mut config = operator::Config::new(root.cx.folder.join("plugins"), &cache_folder(root.cx));
     let Some(mut reader) = root.table("plugins") else {
         if let Some(operator) = user.filter(|_| !root.has("plugins")) {
             root.cx.report(
@@ -188,9 +178,13 @@ fn library_name() -> &'static str {
 /// The user's folder for what can be made again: `MILLSTREAM_CACHE`, else `millstream` in the
 /// user's cache folder, else a folder beside the pipeline file.
 fn cache_folder(cx: &Context<'_>) -> PathBuf {
-    let variable = |name| (cx.environment)(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    user_cache(cx.environment).unwrap_or_else(|| cx.folder.join(".millstream"))
+}
+
+/// `MILLSTREAM_CACHE`, else `millstream` in the user's cache folder.
+pub(super) fn user_cache(environment: &Environment<'_>) -> Option<PathBuf> {
+    let variable = |name| environment(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     variable("MILLSTREAM_CACHE")
         .or_else(|| variable("XDG_CACHE_HOME").map(|p| p.join("millstream")))
         .or_else(|| variable("HOME").map(|p| p.join(".cache/millstream")))
-        .unwrap_or_else(|| cx.folder.join(".millstream"))
 }

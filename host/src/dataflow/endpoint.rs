@@ -85,11 +85,20 @@ pub struct Failure {
     pub node: String,
     /// What happened, where, and what to do.
     pub message: String,
+    /// Whether the reader of a pipe is gone: it has what it wanted (`| head`), so the pipeline ends
+    /// as if it had been told to.
+    pub closed: bool,
 }
 
 impl Failure {
     /// A failure of a part of the pipeline.
     pub fn new(node: impl Into<String>, message: impl ToString) -> Self {
-        Self { node: node.into(), message: message.to_string() }
+        Self { node: node.into(), message: message.to_string(), closed: false }
+    }
+
+    /// The same, for a pipe whose reader is gone.
+    #[must_use]
+    pub fn closed(self) -> Self {
+        Self { closed: true, ..self }
     }
 }

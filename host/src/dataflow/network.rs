@@ -127,8 +127,9 @@ impl Network {
         let layout = Arc::new(Layout::of(&graph));
         let graph = Arc::new(graph);
         let workers = config.workers.max(1);
-        let stats = Arc::new(Stats::new(sinks.len()).map_err(|e| Failure::new("metrics", e))?);
         let budget = Budget::new(config.max_in_flight_rows, config.max_in_flight_bytes);
+        let stats = Stats::new(sinks.len(), Arc::clone(&budget)).map_err(|e| Failure::new("metrics", e))?;
+        let stats = Arc::new(stats);
         let Events(event_sender, event_receiver) = events;
         let (intake_sender, intake) = unbounded();
         let (inboxes, inbox_receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
@@ -289,11 +290,6 @@ impl Network {
     /// Counters.
     pub fn stats(&self) -> &Arc<Stats> {
         &self.stats
-    }
-
-    /// Rows between sources and sinks.
-    pub fn rows_in_flight(&self) -> usize {
-        self.budget.rows_in_flight()
     }
 
     /// Puts a barrier behind what every source has handed over so far.

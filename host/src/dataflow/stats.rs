@@ -1,10 +1,12 @@
 //! What a running pipeline counts, per batch and never per row.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+
+use super::budget::Budget;
 
 /// Longest latency told apart from longer ones: ten minutes, in microseconds.
 const MAX_LATENCY_US: u64 = 600_000_000;
@@ -20,6 +22,7 @@ pub struct Stats {
     epochs: AtomicU64,
     /// Nanoseconds from the start to the first row out; 0 before.
     first_out_ns: AtomicU64,
+    budget: Arc<Budget>,
     sinks: Vec<SinkStats>,
     latency: Mutex<Latency>,
 }
@@ -54,7 +57,7 @@ pub struct LatencySummary {
 }
 
 impl Stats {
-    pub(crate) fn new(sinks: usize) -> Result<Self, String> {
+    pub(crate) fn new(sinks: usize, budget: Arc<Budget>) -> Result<Self, String> {
         let histogram = Histogram::new_with_bounds(1, MAX_LATENCY_US, 3).map_err(|e| e.to_string())?;
         Ok(Self {
             started: Instant::now(),
@@ -63,6 +66,7 @@ impl Stats {
             dead_letters: AtomicU64::new(0),
             epochs: AtomicU64::new(0),
             first_out_ns: AtomicU64::new(0),
+            budget,
             sinks: (0..sinks).map(|_| SinkStats::default()).collect(),
             latency: Mutex::new(Latency { histogram, last_out: None, longest_gap: Duration::ZERO }),
         })
@@ -103,6 +107,11 @@ impl Stats {
     /// Rows taken from sources.
     pub fn rows_in(&self) -> u64 {
         self.rows_in.load(Relaxed)
+    }
+
+    /// Rows between sources and sinks.
+    pub fn in_flight(&self) -> u64 {
+        self.budget.rows_in_flight() as u64
     }
 
     /// Bytes taken from sources, after decompression.

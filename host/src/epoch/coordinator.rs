@@ -59,8 +59,15 @@ impl<'a> Coordinator<'a> {
     pub fn run(mut self) -> Result<Outcome, Failure> {
         let outcome = self.steer();
         let closed = self.network.finish();
-        let outcome = outcome?;
-        closed?;
+        let outcome = match outcome {
+            // What the reader did not want is dropped; all that it took is whole.
+            Err(failure) if failure.closed => Outcome::Drained,
+            other => other?,
+        };
+        match closed {
+            Err(failure) if failure.closed => {}
+            other => other?,
+        }
         if let Some(store) = &self.store {
             store.flush().map_err(|e| Failure::new("state", e))?;
         }

@@ -1,7 +1,7 @@
 //! `[plugins]` and a plugin operator once validated.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Settings that all plugins share.
@@ -18,6 +18,30 @@ pub struct Config {
     pub max_component_bytes: u64,
     /// Bounds of every instance.
     pub limits: Limits,
+}
+
+impl Config {
+    /// The defaults, for plugins in `folder`; `cache` is the user's folder for what can be made again.
+    pub fn new(folder: PathBuf, cache: &Path) -> Self {
+        Self {
+            folder,
+            watch: true,
+            cache: cache.join("compiled"),
+            max_component_bytes: 32 << 20,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(1),
+            memory_bytes: 64 << 20,
+            recycle_bytes: 32 << 20,
+            max_answer_bytes: 32 << 20,
+        }
+    }
 }
 
 /// What one instance of a plugin may use.
@@ -50,4 +74,6 @@ pub struct OperatorConfig {
     /// Input columns that go on to the output beside the plugin's own; all when absent. A column
     /// of the plugin replaces a forwarded one of the same name.
     pub forward: Option<Vec<String>>,
+    /// Name of an output column that takes the number of the generation that processed the row.
+    pub generation_column: Option<String>,
 }

@@ -53,6 +53,15 @@ impl Plugin {
         &self.description
     }
 
+    /// Names of the interfaces that it imports, and of those that it exports.
+    pub fn interfaces(&self) -> (Vec<String>, Vec<String>) {
+        let component = self.pre.instance_pre().component();
+        let (engine, shape) = (component.engine(), component.component_type());
+        let imports = shape.imports(engine).map(|(name, _)| name.to_owned()).collect();
+        let exports = shape.exports(engine).map(|(name, _)| name.to_owned()).collect();
+        (imports, exports)
+    }
+
     /// Whether it can carry slots of an older state version over.
     pub fn migrates_state(&self) -> bool {
         self.migrate.is_some()

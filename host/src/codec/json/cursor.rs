@@ -1,7 +1,7 @@
 //! A place in a JSON text and what can be read there. Strict RFC 8259: everything that is passed
 //! over has been checked, strings (UTF-8, escapes) included.
 
-use super::fault::Fault;
+use super::fault::{Expected, Fault};
 use crate::codec::number::{Number, load};
 
 /// Deepest nesting that is followed: one bit of a word each.
@@ -53,32 +53,36 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// Passes over one byte, which `name` describes.
+    /// Passes over `byte`.
     #[inline]
-    pub fn expect(&mut self, byte: u8, name: &'static str) -> Result<(), Fault> {
+    pub fn expect(&mut self, byte: u8, expected: Expected) -> Result<(), Fault> {
         if self.peek() != byte {
-            return Err(Fault::Syntax(name));
+            return Err(Fault::Syntax(expected));
         }
         self.at += 1;
         Ok(())
     }
 
     /// Passes over a number.
-    #[inline]
+    #[inline(always)]
     pub fn number(&mut self) -> Result<Number, Fault> {
-        if !matches!(self.peek(), b'-' | b'0'..=b'9') {
-            return Err(self.unless_value(Fault::Type));
-        }
         match Number::scan(self.text, self.at) {
             Ok(number) => {
                 self.at = number.end;
                 Ok(number)
             }
-            Err(at) => {
-                self.at = at;
-                Err(Fault::Number)
-            }
+            Err(at) => Err(self.no_number(at)),
         }
+    }
+
+    /// Why there is no number here: it goes wrong at `at`.
+    #[cold]
+    fn no_number(&mut self, at: usize) -> Fault {
+        if !matches!(self.peek(), b'-' | b'0'..=b'9') {
+            return self.unless_value(Fault::Type);
+        }
+        self.at = at;
+        Fault::Number
     }
 
     /// `fault` when some other value starts here; otherwise that there is none.
@@ -86,7 +90,7 @@ impl<'a> Cursor<'a> {
     pub fn unless_value(&self, fault: Fault) -> Fault {
         match self.peek() {
             b'"' | b'{' | b'[' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9' => fault,
-            _ => Fault::Syntax("a value"),
+            _ => Fault::Syntax(Expected::Value),
         }
     }
 
@@ -126,7 +130,7 @@ impl<'a> Cursor<'a> {
                 }
                 _ => {
                     self.at = at.min(self.text.len());
-                    return Err(if self.is_at_end() { Fault::Syntax("`\"`") } else { Fault::Control });
+                    return Err(if self.is_at_end() { Fault::Syntax(Expected::Quote) } else { Fault::Control });
                 }
             }
         }
@@ -205,8 +209,8 @@ impl<'a> Cursor<'a> {
                         depth -= 1;
                         levels >>= 1;
                     }
-                    (_, true) => return Err(Fault::Syntax("`,` or `}`")),
-                    (_, false) => return Err(Fault::Syntax("`,` or `]`")),
+                    (_, true) => return Err(Fault::Syntax(Expected::Field)),
+                    (_, false) => return Err(Fault::Syntax(Expected::Item)),
                 }
             }
         }
@@ -215,7 +219,7 @@ impl<'a> Cursor<'a> {
     /// Passes over `true`, `false` or `null`.
     #[inline]
     pub fn word(&mut self, word: &'static [u8]) -> Result<(), Fault> {
-        if self.take(word) { Ok(()) } else { Err(Fault::Syntax("a value")) }
+        if self.take(word) { Ok(()) } else { Err(Fault::Syntax(Expected::Value)) }
     }
 
     fn skip_string(&mut self, scratch: &mut Vec<u8>) -> Result<(), Fault> {
@@ -227,11 +231,11 @@ impl<'a> Cursor<'a> {
     /// Passes over a name, its colon and the white space around it.
     fn skip_name(&mut self, scratch: &mut Vec<u8>) -> Result<(), Fault> {
         if self.peek() != b'"' {
-            return Err(Fault::Syntax("a name in quotes"));
+            return Err(Fault::Syntax(Expected::Name));
         }
         self.skip_string(scratch)?;
         self.space();
-        self.expect(b':', "`:`")?;
+        self.expect(b':', Expected::Colon)?;
         self.space();
         Ok(())
     }

@@ -1,0 +1,181 @@
+//! Runs a pipeline and reports what it did.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Error, Job, Options, plan, process};
+use crate::config::Pipeline;
+use crate::dataflow::{Handle, Stats};
+use crate::epoch::Outcome;
+use crate::progress::Progress;
+use crate::report::{GenerationReport, Latency, Report, SinkReport};
+use crate::rollout::{Change, Generations};
+use crate::sink::Connector;
+
+/// How often the progress line's counters are brought up to date.
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// Runs a pipeline to the end of its input or a signal.
+///
+/// # Errors
+/// When it cannot start, or fails.
+pub fn run(pipeline: Pipeline, options: Options) -> Result<Report, Error> {
+    let started = process::started();
+    let begun = Instant::now();
+    let sinks: Vec<_> = pipeline.sinks.iter().map(|(config, _)| config.clone()).collect();
+    let dead_letters = pipeline.dead_letters.as_ref().and_then(|n| sinks.iter().position(|s| &s.name == n));
+    let name = pipeline.name.clone();
+    let plan = plan(pipeline).map_err(Error::Check)?;
+    let job = Job::start(plan).map_err(|e| Error::Failed(e.to_string()))?;
+    drain_on_signals(job.handle())?;
+    let (stats, generations, changes) = (Arc::clone(job.stats()), Arc::clone(job.generations()), job.changes());
+    let progress = options.progress;
+    progress.total_bytes.store(job.input_bytes().unwrap_or(0), Relaxed);
+
+    let (done, finished) = bounded::<()>(0);
+    let outcome = std::thread::scope(|scope| {
+        let follower = Follower { stats: &stats, progress: &progress, sinks: sinks.len(), dead_letters };
+        scope.spawn(move || follower.run(&changes, &finished));
+        let outcome = job.run();
+        drop::<Sender<()>>(done);
+        outcome
+    });
+    let outcome = outcome.map_err(|e| Error::Failed(e.to_string()))?;
+
+    let elapsed = begun.elapsed().as_secs_f64();
+    let rows_in = stats.rows_in();
+    let report = |(index, sink): (usize, &crate::sink::Config)| SinkReport {
+        name: sink.name.clone(),
+        rows: stats.rows_out(index),
+        bytes: stats.bytes_out(index),
+        path: match &sink.connector {
+            Connector::File { path, .. } => Some(path.clone()),
+            _ => None,
+        },
+    };
+    let ms = |d: Duration| d.as_secs_f64() * 1e3;
+    Ok(Report {
+        pipeline: name,
+        stopped: outcome == Outcome::Drained,
+        rows_in,
+        bytes_in: stats.bytes_in(),
+        sinks: sinks.iter().enumerate().map(report).collect(),
+        dead_lettered: stats.dead_letters(),
+        generations: generation_reports(&generations),
+        epochs: stats.epochs(),
+        elapsed_seconds: elapsed,
+        rows_per_second: rows_in as f64 / elapsed.max(1e-9),
+        latency: latency(&stats),
+        first_row_ms: stats.first_out().map(|d| ms(stats.started.saturating_duration_since(started) + d)),
+        longest_gap_ms: ms(stats.longest_gap()),
+        cpu_seconds_per_row: process::cpu_seconds() / (rows_in as f64).max(1.0),
+        peak_memory_bytes: process::peak_memory(),
+    })
+}
+
+fn latency(stats: &Stats) -> Option<Latency> {
+    let l = stats.latency();
+    (l.max_us > 0).then(|| Latency {
+        p50_us: l.p50_us as f64,
+        p90_us: l.p90_us as f64,
+        p99_us: l.p99_us as f64,
+        max_us: l.max_us as f64,
+    })
+}
+
+fn generation_reports(generations: &Generations) -> Vec<GenerationReport> {
+    let mut reports = Vec::new();
+    for (operator, generations) in generations.all() {
+        for generation in generations {
+            reports.push(GenerationReport {
+                operator: operator.clone(),
+                generation: u64::from(generation.number),
+                version: generation.plugin.description().version.clone(),
+                sha256: generation.plugin.sha256().to_string(),
+                since_epoch: generation.from_epoch,
+                rows: generation.rows(),
+            });
+        }
+    }
+    reports
+}
+
+/// Carries the run's counters to whoever shows them.
+struct Follower<'a> {
+    stats: &'a Stats,
+    progress: &'a Progress,
+    sinks: usize,
+    dead_letters: Option<usize>,
+}
+
+impl Follower<'_> {
+    fn run(&self, changes: &Receiver<Change>, finished: &Receiver<()>) {
+        loop {
+            select! {
+                recv(changes) -> change => match change {
+                    Ok(change) => self.tell(&change),
+                    Err(_) => break,
+                },
+                recv(finished) -> _ => break,
+                default(REFRESH) => {}
+            }
+            self.refresh();
+        }
+        changes.try_iter().for_each(|c| self.tell(&c));
+        self.refresh();
+    }
+
+    fn tell(&self, change: &Change) {
+        let generation = &change.generation;
+        let version = &generation.plugin.description().version;
+        self.progress.event(format!(
+            "{}: generation {} ({version}) since epoch {}",
+            change.operator, generation.number, generation.from_epoch
+        ));
+    }
+
+    fn refresh(&self) {
+        let (stats, progress) = (self.stats, self.progress);
+        let out = (0..self.sinks).filter(|s| Some(*s) != self.dead_letters).map(|s| stats.rows_out(s)).sum();
+        let latency = stats.latency();
+        progress.rows_in.store(stats.rows_in(), Relaxed);
+        progress.bytes_in.store(stats.bytes_in(), Relaxed);
+        progress.rows_out.store(out, Relaxed);
+        progress.dead_letters.store(stats.dead_letters(), Relaxed);
+        progress.p50_us.store(latency.p50_us, Relaxed);
+        progress.p99_us.store(latency.p99_us, Relaxed);
+        progress.in_flight.store(stats.in_flight(), Relaxed);
+    }
+}
+
+/// The first SIGINT or SIGTERM drains; a second one gives up at once.
+fn drain_on_signals(handle: Handle) -> Result<(), Error> {
+    let failed = |e: std::io::Error| Error::Failed(format!("signals cannot be watched: {e}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let watch = async {
+        Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+    };
+    let (mut interrupt, mut terminate) = runtime.block_on(watch).map_err(failed)?;
+    let body = move || {
+        runtime.block_on(async move {
+            for times in 0.. {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if times > 0 {
+                    tracing::error!("stopped by a second signal; what was in flight is lost");
+                    std::process::exit(1);
+                }
+                tracing::info!("stopping: finishing what is in flight");
+                handle.drain();
+            }
+        });
+    };
+    // It ends with the process.
+    std::thread::Builder::new().name("signals".into()).spawn(body).map(drop).map_err(failed)
+}
