@@ -124,8 +124,12 @@ impl SlotCache {
     }
 
     /// At a barrier: copies the slots changed since the last one. Their entries stay until
-    /// [`applied`](Self::applied) is told of `epoch`, which must be above every earlier one.
+    /// [`applied`](Self::applied) is told of `epoch`.
+    ///
+    /// # Panics
+    /// When `epoch` has been applied already: the entries would not be kept.
     pub fn hand_over(&mut self, epoch: u64) -> DirtySlots {
+        assert!(epoch > self.applied, "epoch {epoch} is handed over after epoch {} was applied", self.applied);
         let size = self.dirty.iter().map(|&id| {
             let entry = &self.entries[id as usize];
             DirtySlots::record_size(entry.key_len as usize, entry.slot_len as usize)

