@@ -18,12 +18,7 @@ pub(super) struct Accepted {
 }
 
 /// Checks what the layout does not know of, and makes the output rows of `part`.
-pub(super) fn accept(
-    generation: &Generation,
-    part: &Batch,
-    answer: Vec<u8>,
-    keys: usize,
-) -> Result<Accepted, Fault> {
+pub(super) fn accept(generation: &Generation, part: &Batch, answer: Vec<u8>, keys: usize) -> Result<Accepted, Fault> {
     let answer = AnswerView::parse(answer, &generation.answers, part.rows(), keys)
         .map_err(|e| Fault::Answer(one_line(&e.to_string())))?;
     if let Some(error) = answer.errors().find(|e| e.code == 3) {

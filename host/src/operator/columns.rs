@@ -38,17 +38,14 @@ impl Columns {
     ///
     /// # Errors
     /// One line that names the column, what was expected and what is there.
-    pub(super) fn bind(
-        plugin: &Description,
-        forward: Option<&[String]>,
-        input: &Schema,
-    ) -> Result<Self, String> {
+    pub(super) fn bind(plugin: &Description, forward: Option<&[String]>, input: &Schema) -> Result<Self, String> {
         let inputs = plugin.inputs.fields().iter().map(|f| find(f, input)).collect::<Result<_, _>>()?;
         let forwarded = match forward {
             None => (0..input.fields().len()).collect(),
-            Some(names) => {
-                names.iter().map(|n| position(n, input).ok_or_else(|| missing("forward", n, input))).collect::<Result<Vec<_>, _>>()?
-            }
+            Some(names) => names
+                .iter()
+                .map(|n| position(n, input).ok_or_else(|| missing("forward", n, input)))
+                .collect::<Result<Vec<_>, _>>()?,
         };
         let ports = plugin.outputs.iter().map(|port| lay_out(port, &forwarded, input)).collect();
         Ok(Self { inputs, ports })
@@ -135,10 +132,8 @@ mod tests {
     #[test]
     fn a_plugin_column_replaces_a_forwarded_one_in_its_place() {
         let input = schema(&[("a", DataType::Utf8), ("b", DataType::Int64), ("c", DataType::Int64)]);
-        let plugin = plugin(
-            schema(&[("c", DataType::Int64)]),
-            schema(&[("d", DataType::Float64), ("b", DataType::Float64)]),
-        );
+        let plugin =
+            plugin(schema(&[("c", DataType::Int64)]), schema(&[("d", DataType::Float64), ("b", DataType::Float64)]));
         let columns = Columns::bind(&plugin, None, &input).unwrap();
         assert_eq!(columns.inputs, [2]);
         let names: Vec<_> = columns.ports[0].schema.fields().iter().map(|f| f.name().as_str()).collect();

@@ -1,9 +1,9 @@
 //! May this generation take over from that one? Decided from descriptions alone.
 
+use super::OperatorConfig;
 use super::columns::Columns;
 use super::description::Description;
 use super::plugin::Plugin;
-use super::OperatorConfig;
 use arrow::datatypes::Schema;
 
 /// Whether `new` may take over `operator` from `old`, whose input has the schema `input`.
@@ -33,9 +33,9 @@ pub(super) fn may_replace(old: &Plugin, new: &Plugin, operator: &OperatorConfig,
         (Some(was), Some(is)) if is > was => Err(format!(
             "operator `{name}`: its state has version {is}, the running one {was}, and it does not export `migrate-state`"
         )),
-        (Some(was), Some(is)) => Err(format!(
-            "operator `{name}`: its state has version {is}, older than version {was} of the running one"
-        )),
+        (Some(was), Some(is)) => {
+            Err(format!("operator `{name}`: its state has version {is}, older than version {was} of the running one"))
+        }
         (None, _) => Err(format!("operator `{name}`: it keeps state per key, the running one does not")),
         (_, None) => Err(format!("operator `{name}`: it keeps no state, the running one does")),
     }

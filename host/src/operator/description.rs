@@ -84,11 +84,8 @@ impl Description {
             .iter()
             .map(|p| Ok(Port { name: p.name.clone(), schema: schema(&format!("port `{}`", p.name), &p.fields)? }))
             .collect::<Result<_, String>>()?;
-        let state = said.state.map(|s| StateDescription {
-            version: s.version,
-            ttl_ms: s.ttl_ms,
-            fixed_size: s.fixed_size,
-        });
+        let state =
+            said.state.map(|s| StateDescription { version: s.version, ttl_ms: s.ttl_ms, fixed_size: s.fixed_size });
         if state.is_some_and(|s| s.version == 0) {
             return Err("its state has version 0; versions count from 1".into());
         }

@@ -102,7 +102,9 @@ impl Instance {
     /// Carries a slot of an older state version over.
     pub(super) fn migrate(&mut self, from: u32, slot: &[u8]) -> Result<Vec<u8>, Fault> {
         let Some(migrate) = self.migrate else {
-            return Err(Fault::Host(format!("a slot has state version {from}, and the plugin does not export `migrate-state`")));
+            return Err(Fault::Host(format!(
+                "a slot has state version {from}, and the plugin does not export `migrate-state`"
+            )));
         };
         self.arm(self.limits.deadline);
         let called = migrate
@@ -154,8 +156,8 @@ fn fault(store: &Store<Host>, limits: &Limits, error: &wasmtime::Error, deadline
     if let Some(MemoryLimit(limit)) = error.downcast_ref() {
         return Fault::Memory(*limit);
     }
-    if let Some(I32Exit(code)) = error.downcast_ref() {
-        return Fault::Trap(format!("it called exit({code})"));
+    if error.downcast_ref::<I32Exit>().is_some() {
+        return Fault::Trap("it called exit".into());
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => return Fault::Deadline(deadline),
@@ -165,6 +167,10 @@ fn fault(store: &Store<Host>, limits: &Limits, error: &wasmtime::Error, deadline
             }
         }
         Some(Trap::StackOverflow) => return Fault::Trap("stack overflow (endless recursion?)".into()),
+        // The stack of a Rust guest lies at the bottom of its memory.
+        Some(Trap::MemoryOutOfBounds) => {
+            return Fault::Trap("memory access out of bounds (which is also how a stack overflow shows)".into());
+        }
         _ => {}
     }
     let cause = error.root_cause().to_string();

@@ -2,17 +2,19 @@
 //!
 //! The WASI interfaces here are those that every Rust `wasm32-wasip2` guest carries whether it
 //! uses them or not; they are linked over an empty context (no files, environment or arguments,
-//! standard input closed, standard output swallowed). `wasi:io/poll` is left out on purpose: with
-//! it a plugin could sleep inside the host, where the deadline does not reach.
+//! standard input closed, standard output swallowed). No function that waits is among them: the
+//! deadline does not reach into the host, so a plugin must not be able to sleep there. What
+//! `wasi:io/poll` can wait for are the standard streams, which are always ready.
 
 use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasData, HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::WasiView;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings;
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
-use wasmtime_wasi::WasiView;
 
 use super::bindings::millstream::operator::{clock, log};
 use super::error::LoadError;
@@ -28,6 +30,12 @@ const OFFERED: &[&str] = &[
     "wasi:cli/stdin",
     "wasi:cli/stdout",
     "wasi:cli/stderr",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:cli/terminal-stderr",
+    "wasi:io/poll",
     "wasi:io/error",
     "wasi:io/streams",
     "wasi:clocks/wall-clock",
@@ -36,6 +44,9 @@ const OFFERED: &[&str] = &[
     "wasi:filesystem/preopens",
     "wasi:random/insecure-seed",
 ];
+
+/// Functions of offered interfaces that make something to wait for.
+const WAITING: &[&str] = &["subscribe-duration", "subscribe-instant"];
 
 /// Interfaces of the contract that this host does not have yet, and the grant that each needs.
 const BY_GRANT: &[(&str, &str)] =
@@ -58,6 +69,12 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     bindings::cli::stdin::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
     bindings::cli::stdout::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
     bindings::cli::stderr::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
+    bindings::cli::terminal_input::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
+    bindings::cli::terminal_output::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
+    bindings::cli::terminal_stdin::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
+    bindings::cli::terminal_stdout::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
+    bindings::cli::terminal_stderr::add_to_linker::<Host, WasiCli>(l, Host::cli)?;
+    bindings::sync::io::poll::add_to_linker::<Host, Table>(l, |host| host.ctx().table)?;
     bindings::sync::io::error::add_to_linker::<Host, Table>(l, |host| host.ctx().table)?;
     bindings::sync::io::streams::add_to_linker::<Host, Table>(l, |host| host.ctx().table)?;
     bindings::clocks::wall_clock::add_to_linker::<Host, WasiClocks>(l, Host::clocks)?;
@@ -70,12 +87,17 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
 
 /// Refuses a component that imports what is not offered, naming the first such import.
 pub(super) fn check_imports(engine: &Engine, component: &Component) -> Result<(), LoadError> {
-    for (name, _) in component.component_type().imports(engine) {
+    for (name, import) in component.component_type().imports(engine) {
         let interface = name.split('@').next().unwrap_or(name);
-        if OFFERED.contains(&interface) {
-            continue;
+        if !OFFERED.contains(&interface) {
+            return Err(LoadError::Import { interface: name.to_owned(), why: why_not(interface) });
         }
-        return Err(LoadError::Import { interface: name.to_owned(), why: why_not(interface) });
+        if let ComponentItem::ComponentInstance(instance) = import.ty
+            && let Some((function, _)) = instance.exports(engine).find(|(function, _)| WAITING.contains(function))
+        {
+            let why = format!("its function `{function}` is not granted to plugins; a plugin does not wait");
+            return Err(LoadError::Import { interface: name.to_owned(), why });
+        }
     }
     Ok(())
 }
@@ -88,9 +110,7 @@ fn why_not(interface: &str) -> String {
     }
     let reason = match interface.split('/').next().unwrap_or(interface) {
         "wasi:sockets" | "wasi:http" => "a plugin has no network",
-        "wasi:io" => "a plugin does not wait",
         "wasi:random" => "a plugin has no source of randomness, so that the same rows give the same output",
-        "wasi:cli" => "a plugin has no terminal",
         _ => "the host does not know it",
     };
     format!("not granted to plugins; {reason}")

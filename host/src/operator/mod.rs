@@ -29,6 +29,9 @@ mod runner;
 mod slots;
 mod trusted;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::*;
 pub use description::{Description, Port, StateDescription};
 pub use engine::Engine;

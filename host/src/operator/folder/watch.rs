@@ -27,7 +27,8 @@ impl Folder {
     pub fn watch(self, users: Vec<User>) -> std::io::Result<Watch> {
         let (stop, stopped) = bounded(0);
         let (sender, events) = unbounded();
-        let thread = thread::Builder::new().name("plugin-folder".into()).spawn(move || run(self, &users, &sender, &stopped))?;
+        let thread =
+            thread::Builder::new().name("plugin-folder".into()).spawn(move || run(self, &users, &sender, &stopped))?;
         Ok(Watch { events, stop: Some(stop), thread: Some(thread) })
     }
 }
