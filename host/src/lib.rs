@@ -1,12 +1,16 @@
 //! Millstream runs a stream of events through sandboxed WebAssembly operators and machine-learning
 //! models. The modules follow the way of a record; ARCHITECTURE.md has the import table.
 
+pub mod app;
+pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod dataflow;
 pub mod inference;
 pub mod operator;
+pub mod progress;
 pub mod record;
+pub mod report;
 pub mod sink;
 pub mod source;
 pub mod state;

@@ -64,7 +64,7 @@ pub enum OperatorKind {
 }
 
 /// An output that feeds a node: `"name"`, or `"name.port"` for a side output.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Input {
     /// Name of the source or operator.
     pub node: String,

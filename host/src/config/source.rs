@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use super::context::Text;
 use super::nearest::{did_you_mean, nearest};
-use super::reader::{Reader, Text};
+use super::reader::Reader;
 use super::tree::{Node, Value};
 use crate::codec::{Compression, Format};
 use crate::record::parse_type;
