@@ -92,17 +92,17 @@ fields = ["transaction_id", "user_id", "terminal_id", "fraud", "score", "model_v
 
 /// Vectors of 128 floats through the 128→64→64→1 network. `text` makes them JSON lines of 1.2 KB.
 pub(super) fn vectors(model: &Path, text: bool, pace: &str, sink: &str) -> String {
-    let format = if text { "format = \"json\"\n" } else { "" };
+    let kind = if text { "vector-lines" } else { "vectors" };
     format!(
         r#"[models.mlp]
 path = "{}"
 
 [source.vectors]
 connector = "generator"
-kind = "vectors"
+kind = "{kind}"
 size = 128
 seed = 1
-{format}{pace}
+{pace}
 
 [operator.score]
 kind = "inference"

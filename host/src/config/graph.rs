@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::context::{Context, Text};
 use super::nearest::did_you_mean;
 use super::operator::Operator;
 use super::pipeline::{Input, OperatorKind};
-use super::reader::{Context, Text};
 use super::sink::Sink;
 use super::source::Source;
 

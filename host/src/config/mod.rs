@@ -5,6 +5,7 @@
 //! `source`, `operator`, `sink`) → edges (`graph`) → what parts must agree on (`rules`).
 //! All steps report into one list, so that a user sees every mistake at once.
 
+mod context;
 mod diagnostic;
 mod graph;
 mod nearest;
@@ -31,8 +32,9 @@ pub use diagnostic::{Diagnostic, Errors, Place, Severity, Snippet, Warning};
 pub use pipeline::{Input, OperatorKind, OperatorNode, Pipeline};
 pub use sources::Places;
 
+use context::{Context, Findings};
 use graph::Parts;
-use reader::{Context, Findings, Reader};
+use reader::Reader;
 use sources::Sources;
 use substitute::Environment;
 
@@ -73,7 +75,7 @@ fn load_text(path: &Path, sources: Sources, environment: &Environment<'_>) -> Re
     let cx = Context::new(&sources, environment, path.parent().unwrap_or(Path::new("")));
     for index in 0..sources.overrides.len() {
         if let Err(diagnostic) = overrides::apply(&mut root, index, &sources) {
-            cx.report(diagnostic);
+            cx.report(*diagnostic);
         }
     }
     let pipeline = read(&cx, &root, path);

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::context::Text;
 use super::nearest::{did_you_mean, list, nearest};
 use super::pipeline::{OperatorKind, OperatorNode};
-use super::reader::{Reader, Text};
+use super::reader::Reader;
 use super::tree::{Node, Value};
 use crate::{inference, operator};
 

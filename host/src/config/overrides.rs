@@ -12,14 +12,15 @@ use super::tree::{self, Entry, Node, Table, Value};
 const NAMED: [&str; 3] = ["source", "operator", "sink"];
 
 /// Puts override number `index` into `root`.
-pub(super) fn apply(root: &mut Table, index: usize, sources: &Sources) -> Result<(), Diagnostic> {
+pub(super) fn apply(root: &mut Table, index: usize, sources: &Sources) -> Result<(), Box<Diagnostic>> {
     let argument = sources.overrides.get(index).map(String::as_str).unwrap_or_default();
     let at = |range| Origin::Override { index, range };
     let Some((key, value)) = argument.split_once('=') else {
         return Err(sources
             .error(&at(0..argument.len()), "an override needs a key and a value")
             .expected("expected `key=value`")
-            .help("for example `--set source.transactions.path=events.jsonl`"));
+            .help("for example `--set source.transactions.path=events.jsonl`")
+            .into());
     };
     let key_at = at(0..key.len());
     let path = key_path(key).ok_or_else(|| {
@@ -37,7 +38,13 @@ pub(super) fn apply(root: &mut Table, index: usize, sources: &Sources) -> Result
     put(root, &path, &key_at, node, sources)
 }
 
-fn put(root: &mut Table, path: &[String], key_at: &Origin, node: Node, sources: &Sources) -> Result<(), Diagnostic> {
+fn put(
+    root: &mut Table,
+    path: &[String],
+    key_at: &Origin,
+    node: Node,
+    sources: &Sources,
+) -> Result<(), Box<Diagnostic>> {
     let Some((last, tables)) = path.split_last() else { return Ok(()) };
     let mut current = root;
     for (depth, name) in tables.iter().enumerate() {
@@ -48,7 +55,8 @@ fn put(root: &mut Table, path: &[String], key_at: &Origin, node: Node, sources: 
                 let names = current.entries.iter().map(|e| e.key.as_str());
                 return Err(sources
                     .error(key_at, format!("the pipeline has no {kind} `{name}`"))
-                    .help(did_you_mean(name, names)));
+                    .help(did_you_mean(name, names))
+                    .into());
             }
             None => {
                 current.entries.push(Entry {
@@ -65,7 +73,8 @@ fn put(root: &mut Table, path: &[String], key_at: &Origin, node: Node, sources: 
             let parent = path.iter().take(depth + 1).map(String::as_str).collect::<Vec<_>>().join(".");
             return Err(sources
                 .error(key_at, format!("`{parent}` is {found} in the file, not a table"))
-                .help(format!("override it as a whole: `--set {parent}=…`")));
+                .help(format!("override it as a whole: `--set {parent}=…`"))
+                .into());
         };
         current = table;
     }

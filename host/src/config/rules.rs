@@ -6,11 +6,11 @@ use std::path::{Component, Path, PathBuf};
 
 use arrow::datatypes::{DataType, Schema};
 
+use super::context::{Context, Text};
 use super::graph::Parts;
 use super::nearest::did_you_mean;
 use super::operator::unknown_model;
 use super::pipeline::Input;
-use super::reader::{Context, Text};
 use super::settings::Model;
 use super::sink::file;
 use crate::record::format_type;

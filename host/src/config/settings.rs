@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::context::{Context, Text};
+use super::reader::Reader;
 use super::substitute::Environment;
-use super::reader::{Context, Reader, Text};
 use crate::{dataflow, inference, operator, record, state};
 
+/// Name of the ONNX Runtime library in the cache, on every platform.
+const LIBRARY: &str = "libonnxruntime.so";
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -53,7 +56,7 @@ pub(super) fn pipeline(root: &mut Reader<'_>) -> Settings {
 
 fn pipeline_table(mut reader: Reader<'_>, settings: &mut Settings) {
     if let Some(name) = reader.required_text("name", "my-pipeline") {
-        reader.cx.check_name("a pipeline", &name.shown, &name.at);
+        reader.cx.check_name("a pipeline", &name);
         settings.name = name.value;
     }
     settings.dead_letters = reader.text("dead_letters", "rejected");
@@ -157,10 +160,10 @@ pub(super) struct Model {
 pub(super) fn models(root: &mut Reader<'_>) -> (PathBuf, Vec<Model>) {
     let default = match (root.cx.environment)("MILLSTREAM_ONNXRUNTIME").filter(|v| !v.is_empty()) {
         Some(library) => PathBuf::from(library),
-        None => cache_folder(root.cx).join("onnxruntime").join(library_name()),
+        None => cache_folder(root.cx).join("onnxruntime").join(LIBRARY),
     };
     let Some(mut reader) = root.table("models") else { return (default, Vec::new()) };
-    let library = reader.path("library", library_name()).unwrap_or(default);
+    let library = reader.path("library", LIBRARY).unwrap_or(default);
     let mut models = Vec::new();
     for (name, mut table) in reader.named_tables("a model") {
         let key = table.path.clone();
@@ -169,10 +172,6 @@ pub(super) fn models(root: &mut Reader<'_>) -> (PathBuf, Vec<Model>) {
         models.push(Model { config: inference::ModelConfig { name, path: path.unwrap_or_default() }, key });
     }
     (library, models)
-}
-
-fn library_name() -> &'static str {
-    if cfg!(target_os = "macos") { "libonnxruntime.dylib" } else { "libonnxruntime.so" }
 }
 
 /// The user's folder for what can be made again: `MILLSTREAM_CACHE`, else `millstream` in the

@@ -1,6 +1,7 @@
 //! `[sink.NAME]`.
 
-use super::reader::{Reader, Text};
+use super::context::Text;
+use super::reader::Reader;
 use super::source::{COMPRESSIONS, FORMATS, format_of};
 use crate::codec::{Compression, Format};
 use crate::sink::{Config, Connector};

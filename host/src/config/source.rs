@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use super::context::Text;
 use super::nearest::{did_you_mean, nearest};
-use super::reader::{Reader, Text};
+use super::reader::Reader;
 use super::tree::{Node, Value};
 use crate::codec::{Compression, Format};
 use crate::record::parse_type;
@@ -155,17 +156,20 @@ fn generator(reader: &mut Reader<'_>) -> (Generator, Vec<Field>) {
     enum Makes {
         Transactions,
         Vectors,
+        VectorLines,
     }
     reader.describe("a generator source");
-    let makes = reader.required_choice("kind", &[("transactions", Makes::Transactions), ("vectors", Makes::Vectors)]);
+    let kinds =
+        [("transactions", Makes::Transactions), ("vectors", Makes::Vectors), ("vector-lines", Makes::VectorLines)];
+    let makes = reader.required_choice("kind", &kinds);
     let mut fields: Vec<Field> = Vec::new();
     let kind = match makes {
-        Some(Makes::Vectors) => {
+        Some(makes @ (Makes::Vectors | Makes::VectorLines)) => {
             reader.describe("a generator of vectors");
             // A row of 64 Ki floats is 256 KiB, one whole batch.
             let size = reader.count("size", 128, 1..=65_536);
             fields.extend(parse_type(&format!("f32[{size}]")).map(|t| Field::new(VECTOR, t, false)));
-            GeneratorKind::Vectors(size)
+            if matches!(makes, Makes::Vectors) { GeneratorKind::Vectors(size) } else { GeneratorKind::VectorLines(size) }
         }
         Some(Makes::Transactions) => {
             reader.describe("a generator of transactions");

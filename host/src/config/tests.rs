@@ -240,9 +240,10 @@ fn a_sink_takes_its_format_from_the_name_of_its_file() {
 fn an_override_takes_the_place_of_a_value() {
     let overrides = [
         "pipeline.workers=${CORES}",
-        "pipeline.name=2024",
+        "pipeline.name=${NAME:-2024}",
         "source.transactions.path=other/data.jsonl",
         "plugins.watch=false",
+        "operator.user-features.plugin=2024",
         "operator.user-features.config.extra=[1, 2]",
         "checkpoint.interval=\"2s\"",
     ];
@@ -255,6 +256,7 @@ fn an_override_takes_the_place_of_a_value() {
         matches!(&p.sources[0].connector, kinds::Connector::File { path, .. } if path == Path::new("other/data.jsonl"))
     );
     let OperatorKind::Plugin(plugin) = &p.operators[0].kind else { panic!("not a plugin") };
+    assert_eq!(plugin.plugin, "2024", "a number is text where text is wanted");
     assert!(plugin.config.contains(&("extra".to_owned(), "1,2".to_owned())));
 }
 
@@ -283,6 +285,7 @@ fn the_value_of_a_variable_is_never_shown() {
     for (from, to) in [
         ("\"500ms\"", "\"${TOKEN}\""),
         ("workers = 2", "workers = \"${TOKEN}\""),
+        ("\"fraud-scoring\"", "\"${TOKEN}?\""),
         ("\"16MiB\"", "\"${TOKEN}\""),
         ("key = \"user_id\"", "key = \"${TOKEN}\""),
         ("event_time = \"timestamp\"", "event_time = \"${TOKEN}\""),

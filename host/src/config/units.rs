@@ -44,7 +44,7 @@ pub(super) fn show_size(bytes: u64) -> String {
 }
 
 fn show(value: u64, units: &[(&str, u64)]) -> String {
-    let exact = units.iter().rev().find(|(_, factor)| value >= *factor && value % factor == 0);
+    let exact = units.iter().rev().find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor));
     let (unit, factor) = exact.or(units.first()).copied().unwrap_or(("", 1));
     format!("{}{unit}", value / factor)
 }
