@@ -112,8 +112,8 @@ pub fn any_reply() -> impl Strategy<Value = Reply> {
         ];
         let port = origins.prop_flat_map(|origins| (Just(origins.clone()), any_columns(origins.len(), 0..5)));
         let slot = prop_oneof![Just(None), Just(Some(Vec::new())), vec(any::<u8>(), 1..20).prop_map(Some)];
-        let slots = vec(prop::option::of(slot), keys).prop_map(|slots| {
-            (0_u32..).zip(slots).filter_map(|(key, slot)| Some((key, slot?))).rev().collect::<Vec<_>>()
+        let slots = vec(prop::option::of(slot), keys).prop_map(move |slots| {
+            (0..keys as u32).zip(slots).rev().filter_map(|(key, slot)| Some((key, slot?))).collect::<Vec<_>>()
         });
         let errors = vec((0..rows.max(1) as u32, any::<u32>(), ".{0,8}"), if rows == 0 { 0..1 } else { 0..4 });
         (
