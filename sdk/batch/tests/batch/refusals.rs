@@ -270,3 +270,23 @@ fn a_guest_cannot_finish_a_fixed_list_of_another_length() {
     let none = vec![AnyBuilder::FixedF32(FixedF32Builder::new(0))];
     assert!(finish(none, 0).is_err());
 }
+
+#[test]
+fn offsets_lead_from_the_first_value_to_the_last() {
+    let mut whole = Vec::new();
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["abc", "d"]));
+    write_arrow_input(&mut whole, &parts(2), &[text]).unwrap();
+    let offsets = u32::from_le_bytes(whole[96..100].try_into().unwrap()) as usize;
+    let view = |at: usize, to: u8| {
+        let mut bytes = whole.clone();
+        bytes[offsets + at * 4] = to;
+        let text = Input::parse(&bytes).unwrap().column::<Utf8Column<'_>>(0);
+        text.map(|text| text.get(0).map(str::len)).map_err(|error| error.to_string())
+    };
+    assert_eq!(view(1, 3), Ok(Some(3)));
+    assert_eq!(view(1, 4), Ok(Some(4)));
+    assert_eq!(view(1, 5).unwrap_err(), "packed batch: offsets of column 0 repeats or goes back");
+    assert_eq!(view(0, 1).unwrap_err(), "packed batch: offsets of column 0 has length 3, expected 4");
+    assert_eq!(view(2, 3).unwrap_err(), "packed batch: offsets of column 0 has length 3, expected 4");
+    assert_eq!(view(2, 5).unwrap_err(), "packed batch: offsets of column 0 has length 5, expected 4");
+}

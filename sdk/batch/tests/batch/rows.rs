@@ -87,9 +87,12 @@ pub fn any_columns(rows: usize, number: impl Into<SizeRange>) -> impl Strategy<V
     vec(any_column(rows), number)
 }
 
+/// A key, and the version and bytes of its state.
+pub type Key = (Vec<u8>, Option<(u32, Vec<u8>)>);
+
 /// Keys and their state.
 #[derive(Clone, Debug)]
-pub struct Table(pub Vec<(Vec<u8>, Option<(u32, Vec<u8>)>)>);
+pub struct Table(pub Vec<Key>);
 
 impl millstream_batch::KeyTable for Table {
     fn len(&self) -> usize {
