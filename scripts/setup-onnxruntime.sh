@@ -42,9 +42,10 @@ echo "fetching $package $version from PyPI for its shared library, into $out" >&
   || fail "pip could not download $package $version for $(uname -s) $(uname -m) (see above)"
 
 # Everything lands in a folder of its own and is then renamed, so that a broken run leaves the old one.
-rm -rf "$out.new"
-mkdir -p "$out.new"
-"$python" - "$work"/wheel/*.whl "$out.new" <<'P' || fail "the wheel of $package $version has no shared library in it"
+new=$out.new.$$
+trap 'rm -rf "$work" "$new"' EXIT
+mkdir -p "$new"
+"$python" - "$work"/wheel/*.whl "$new" <<'P' || fail "the wheel of $package $version has no shared library in it"
 import pathlib, re, sys, zipfile
 
 wheel, out = sys.argv[1], pathlib.Path(sys.argv[2])
@@ -63,7 +64,9 @@ with zipfile.ZipFile(wheel) as archive:
         (out / target).write_bytes(archive.read(name))
 sys.exit(0 if found else 1)
 P
-echo "$package $version" > "$out.new/.stamp"
+echo "$package $version" > "$new/.stamp"
 rm -rf "$out"
-mv "$out.new" "$out"
+# A second run at the same time may have been faster; a plain mv would move into its folder.
+"$python" -c 'import os, sys; os.rename(*sys.argv[1:])' "$new" "$out" 2>/dev/null || [ -f "$library" ] \
+  || fail "cannot move $new to $out"
 echo "$library"
