@@ -20,6 +20,10 @@ use super::trusted::{Verified, deserialize};
 const MAGIC: &[u8; 8] = b"MSTC\x01\0\0\0";
 const HEADER: usize = MAGIC.len() + 32;
 
+/// Files kept: a day of edit-and-reload, some 30 MB. The oldest go first; what is missed is
+/// compiled again.
+const MAX_FILES: usize = 64;
+
 /// A private folder of compiled code.
 #[derive(Debug)]
 pub(super) struct Cache {
@@ -80,7 +84,19 @@ impl Cache {
             // Best effort: the error that matters is the one returned.
             let _ = fs::remove_file(&unfinished);
         }
-        written
+        written.and_then(|()| self.prune())
+    }
+
+    /// Deletes the oldest files beyond [`MAX_FILES`], those that a crash left unfinished included.
+    fn prune(&self) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            files.push((entry.metadata()?.modified()?, entry.path()));
+        }
+        files.sort();
+        let surplus = files.len().saturating_sub(MAX_FILES);
+        files.into_iter().take(surplus).try_for_each(|(_, path)| fs::remove_file(path))
     }
 }
 
@@ -89,4 +105,40 @@ fn parse(bytes: &[u8]) -> Option<Verified<'_>> {
     let rest = bytes.strip_prefix(MAGIC)?;
     let (checksum, code) = rest.split_at_checked(HEADER - MAGIC.len())?;
     Verified::check(code, checksum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_code_makes_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let old = std::time::SystemTime::UNIX_EPOCH;
+        for i in 0..MAX_FILES {
+            let file = File::create(folder.path().join(format!("old-{i}"))).unwrap();
+            file.set_modified(old + std::time::Duration::from_secs(i as u64)).unwrap();
+        }
+        cache.put("new", b"code").unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MAX_FILES);
+        assert!(folder.path().join("new").exists() && folder.path().join("old-1").exists());
+        assert!(!folder.path().join("old-0").exists());
+    }
+
+    #[test]
+    fn only_whole_files_are_parsed() {
+        let folder = tempfile::tempdir().unwrap();
+        Cache::open(folder.path()).unwrap().put("x", b"code").unwrap();
+        let bytes = fs::read(folder.path().join("x")).unwrap();
+        assert!(parse(&bytes).is_some());
+        for end in 0..bytes.len() {
+            assert!(parse(&bytes[..end]).is_none(), "cut at {end}");
+        }
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 0x10;
+            assert!(parse(&flipped).is_none(), "flipped at {at}");
+        }
+    }
 }

@@ -145,6 +145,8 @@ fn settings() -> wasmtime::Config {
         .epoch_interruption(true)
         .wasm_memory64(false)
         .shared_memory(false)
+        // The same rows give the same output on every machine.
+        .relaxed_simd_deterministic(true)
         // A fixed base address can be kept in a register.
         .memory_may_move(false)
         // Compiling must not take the cores of the workers.

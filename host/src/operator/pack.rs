@@ -36,8 +36,22 @@ impl Packer {
         keyed: Option<&Keyed<'_, S>>,
     ) -> Result<Migrated, Fault> {
         let columns = part.columns.columns();
-        self.columns.clear();
         self.columns.extend(generation.columns.inputs.iter().filter_map(|&at| columns.get(at).cloned()));
+        let migrated = self.write(generation, instance, rows, part, range, keyed);
+        // Rows must not be kept alive until the next batch.
+        self.columns.clear();
+        migrated
+    }
+
+    fn write<S: Slots>(
+        &mut self,
+        generation: &Generation,
+        instance: &mut Instance,
+        rows: &Rows<'_>,
+        part: &Batch,
+        range: Range<usize>,
+        keyed: Option<&Keyed<'_, S>>,
+    ) -> Result<Migrated, Fault> {
         let Some(keyed) = keyed else {
             let parts: InputParts<'_, NoKeys> = parts(rows, part, None);
             write_arrow_input(&mut self.packed, &parts, &self.columns).map_err(broken)?;
