@@ -69,10 +69,7 @@ pub fn open<R: Runner>(config: Vec<(String, String)>) -> Result<R, millstream::o
 }
 
 /// Runs one batch.
-pub fn process<R: Runner>(
-    runner: Option<&mut R>,
-    batch: &[u8],
-) -> Result<Vec<u8>, millstream::operator::types::Error> {
+pub fn process<R: Runner>(runner: Option<&mut R>, batch: &[u8]) -> Result<Vec<u8>, millstream::operator::types::Error> {
     match runner {
         Some(runner) => runner.process(batch, &Imports).map_err(error),
         None => Err(error(crate::Error::fatal("`process` was called before `open`"))),

@@ -20,9 +20,9 @@ mod tests;
 
 use std::fmt;
 
+pub use fields::StateField;
 #[doc(hidden)]
 pub use fields::total_size;
-pub use fields::StateField;
 
 /// The state that an operator keeps per key. Derive it: `#[derive(State, Default)]`, with
 /// `#[state(version = 2, ttl = "24h", migrate = path::to::function)]`.

@@ -51,7 +51,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use millstream_batch::{
-    AnswerRef, AnswerSpec, InputKind, InputParts, Increment, KeyTable, Keys, Limits, NoKeys, Slot, write_input,
+    AnswerRef, AnswerSpec, Increment, InputKind, InputParts, KeyTable, Keys, Limits, NoKeys, Slot, write_input,
 };
 
 use crate::context::{Host, Level};
@@ -158,8 +158,7 @@ impl<P: Plugin> Harness<P> {
                 table.keys.len() as u32 - 1
             }));
         }
-        let input =
-            batch.write(Some(Keys { index: &index, table: &table }), self.watermark, self.processing_time);
+        let input = batch.write(Some(Keys { index: &index, table: &table }), self.watermark, self.processing_time);
         let keys = table.keys;
         self.run(&input, batch.rows, &keys)
     }

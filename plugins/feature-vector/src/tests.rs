@@ -70,7 +70,9 @@ fn a_feature_that_is_no_number_rejects_the_row_and_is_named() {
 #[test]
 fn settings_of_the_wrong_length_or_sign_are_refused() {
     let message = |key: &str, value: String| Harness::<Standardise>::open([(key, value)]).err().unwrap().to_string();
-    assert!(message("mean", "1, 2".into()).starts_with("config.mean has 2 numbers; there are 15 features: current_amount"));
+    assert!(
+        message("mean", "1, 2".into()).starts_with("config.mean has 2 numbers; there are 15 features: current_amount")
+    );
     assert!(message("scale", list(0.0)).starts_with("config.scale of `current_amount` is 0"));
     assert!(message("mean", list(f64::INFINITY)).contains("which is not a number"));
     assert!(message("means", list(1.0)).contains("unknown key `means`"));

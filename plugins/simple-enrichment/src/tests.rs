@@ -14,7 +14,8 @@ fn the_first_row_has_no_last_amount() {
     let mut harness = Harness::<Enrich>::new();
     let outcome = harness.keyed([("ann", tx(10.0, 0)), ("ann", tx(5.0, HOUR)), ("bob", tx(1.0, 0))]).unwrap();
     let expected = [(0.0, 1.0, 1, 10.0), (10.0, 0.5, 2, 7.5), (0.0, 1.0, 1, 1.0)];
-    let features = |(last_amount, amount_ratio, count_24h, mean_24h)| Features { last_amount, amount_ratio, count_24h, mean_24h };
+    let features =
+        |(last_amount, amount_ratio, count_24h, mean_24h)| Features { last_amount, amount_ratio, count_24h, mean_24h };
     assert_eq!(outcome.rows::<Features>(), expected.map(features));
 }
 

@@ -65,14 +65,20 @@ impl KeyedOperator for Terminals {
 
     fn open(config: &Config) -> Result<Self> {
         config.allow_only(&["factor", "history"])?;
-        let factor = config.value_or("factor", 3.0)?;
-        if !(factor > 0.0) {
+        let factor = config.value_or("factor", 3.0_f64)?;
+        if factor.is_nan() || factor <= 0.0 {
             return Err(Error::configuration(format!("config.factor = {factor} must be above 0")));
         }
         Ok(Self { factor, history: config.value_or("history", 5)? })
     }
 
-    fn process(&mut self, tx: Transaction, terminal: &mut Activity, out: &mut Output<Features>, cx: &Context) -> Result<()> {
+    fn process(
+        &mut self,
+        tx: Transaction,
+        terminal: &mut Activity,
+        out: &mut Output<Features>,
+        cx: &Context,
+    ) -> Result<()> {
         ensure!(tx.amount.is_finite(), "amount {} is not a number", tx.amount);
         terminal.week.advance_to(tx.timestamp);
         let usual = terminal.week.mean();

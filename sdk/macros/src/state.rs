@@ -104,6 +104,9 @@ fn duration_ms(text: &LitStr) -> syn::Result<u64> {
     };
     let millis = number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
     millis.ok_or_else(|| {
-        syn::Error::new_spanned(text, "a duration is a whole number and a unit: \"500ms\", \"90s\", \"15m\", \"24h\", \"7d\"")
+        syn::Error::new_spanned(
+            text,
+            "a duration is a whole number and a unit: \"500ms\", \"90s\", \"15m\", \"24h\", \"7d\"",
+        )
     })
 }

@@ -15,7 +15,8 @@ use std::cell::Cell;
 use millstream_batch::{Answer, Input, InputKind};
 
 use super::{
-    Description, KeyedOperator, Plugin, Runner, StateDescription, begin, describe, finish, layout_error, reject, take_row,
+    Description, KeyedOperator, Plugin, Runner, StateDescription, begin, describe, finish, layout_error, reject,
+    take_row,
 };
 use crate::context::{Context, Host};
 use crate::output::{Output, PortSet};

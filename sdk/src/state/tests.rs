@@ -114,7 +114,13 @@ fn varying() -> impl Strategy<Value = Varying> {
         any::<Option<String>>(),
         any::<u64>(),
     )
-        .prop_map(|(name, recent, tags, note, count)| Varying { name, recent, tags, note, inner: Nested { count } })
+        .prop_map(|(name, recent, tags, note, count)| Varying {
+            name,
+            recent,
+            tags,
+            note,
+            inner: Nested { count },
+        })
 }
 
 proptest! {

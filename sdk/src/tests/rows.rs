@@ -51,7 +51,8 @@ fn everything() -> impl Strategy<Value = (Everything<'static>, String, Vec<u8>, 
     let numbers = (any::<bool>(), any::<i32>(), any::<i64>(), any::<u32>(), any::<u64>(), -1e9f32..1e9, -1e9f64..1e9);
     let lists = (any::<[i16; 3]>(), prop::collection::vec(-1e9f32..1e9, 0..5));
     let times = (any::<i64>(), any::<Option<i64>>(), any::<i32>());
-    let options = (any::<Option<String>>(), prop::option::of(-1e9f64..1e9), any::<Option<bool>>(), any::<Option<[i16; 3]>>());
+    let options =
+        (any::<Option<String>>(), prop::option::of(-1e9f64..1e9), any::<Option<bool>>(), any::<Option<[i16; 3]>>());
     let owners = (any::<String>(), any::<Vec<u8>>(), any::<Option<String>>());
     (numbers, lists, times, options, owners).prop_map(|(numbers, lists, times, options, owners)| {
         let floats = |values: [i16; 3]| values.map(f32::from);
