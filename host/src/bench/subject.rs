@@ -2,7 +2,7 @@
 //! its own, so that processor time and memory are those of the run alone.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -55,7 +55,7 @@ impl Places {
             .map_err(|e| format!("{}: {e}", self.host.display()))?;
         let wall_s = start.elapsed().as_secs_f64();
         if !output.status.success() {
-            return Err(format!("{}: {}", file.display(), String::from_utf8_lossy(&output.stderr)));
+            return Err(said(&file, &output));
         }
         let report = serde_json::from_slice(&output.stdout).map_err(|e| format!("the report is no JSON: {e}"))?;
         Ok(Ran { report, wall_s })
@@ -67,4 +67,10 @@ impl Places {
         std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         Ok(folder)
     }
+}
+
+/// Why a run failed: with `--json`, the error is the object on standard output.
+pub(super) fn said(file: &Path, output: &Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    format!("{}: {}", file.display(), if out.trim().is_empty() { err } else { out })
 }

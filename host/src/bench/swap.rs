@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::pipelines::{head, transactions};
-use super::subject::{Places, Ran};
+use super::subject::{Places, Ran, said};
 
 impl Places {
     /// Runs a pipeline over `input`; when a good part of its output is written, puts another
@@ -50,7 +50,7 @@ impl Places {
         let output = child.wait_with_output().map_err(failed)?;
         let wall_s = start.elapsed().as_secs_f64();
         if !output.status.success() {
-            return Err(format!("{}: {}", file.display(), String::from_utf8_lossy(&output.stderr)));
+            return Err(said(&file, &output));
         }
         let report: serde_json::Value =
             serde_json::from_slice(&output.stdout).map_err(|e| format!("the report is no JSON: {e}"))?;
