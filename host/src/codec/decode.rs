@@ -8,6 +8,9 @@ use super::columns::Column;
 use super::{Error, Format, csv, json};
 use crate::record::{Batch, RawBlock, format_type};
 
+#[cfg(test)]
+mod tests;
+
 /// The rows of a block.
 #[derive(Debug)]
 pub struct Decoded {

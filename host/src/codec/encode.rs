@@ -16,6 +16,9 @@ use super::text::{encode_base64, write_date};
 use super::{Error, Format};
 use crate::record::format_type;
 
+#[cfg(test)]
+mod tests;
+
 /// Encodes rows of one schema.
 #[derive(Debug)]
 pub struct Encoder {

@@ -17,6 +17,9 @@ use super::Format;
 use super::decode::without_mark;
 use crate::record::RawBlock;
 
+#[cfg(test)]
+mod tests;
+
 /// Least room for a read: what a pipe holds, and enough that a call costs little a row.
 const ROOM: usize = 64 << 10;
 

@@ -67,4 +67,6 @@ pub enum GeneratorKind {
     Transactions,
     /// Rows of one column `features` of this many f32, without a text form in between.
     Vectors(usize),
+    /// The same as JSON lines, `{"features":[…]}`, to be decoded like any other input.
+    VectorLines(usize),
 }

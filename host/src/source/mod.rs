@@ -2,11 +2,22 @@
 //! what it has as soon as it has it; it never waits to fill a batch.
 
 mod config;
+mod file;
+mod generator;
+mod input;
+mod pace;
+mod stdin;
+#[cfg(test)]
+mod tests;
+mod text;
+pub mod transactions;
+mod vectors;
 
 use std::time::Instant;
 
 pub use config::{Config, Connector, Generator, GeneratorKind};
 
+use crate::codec::{Framer, Limits};
 use crate::record::{Batch, RawBlock};
 
 /// What a source hands over: records still to be decoded, or rows.
@@ -60,4 +71,21 @@ pub struct Error {
     pub source_name: String,
     /// What happened, where, and what to do.
     pub message: String,
+}
+
+/// Opens a source whose chunks hold at most `batch_rows` rows and `batch_bytes` bytes.
+///
+/// # Errors
+/// When its input cannot be opened, or its settings contradict each other.
+pub fn open(config: &Config, batch_rows: usize, batch_bytes: usize) -> Result<Box<dyn Source>, Error> {
+    let limits = Limits { rows: batch_rows, bytes: batch_bytes, record: config.max_record_bytes };
+    let framer = Framer::new(config.format, limits);
+    let opened: Result<Box<dyn Source>, String> = match &config.connector {
+        Connector::File { path, compression, follow } => {
+            file::open(&config.name, path, *compression, *follow, framer).map(|source| Box::new(source) as _)
+        }
+        Connector::Stdin { compression } => Ok(Box::new(stdin::open(&config.name, *compression, framer))),
+        Connector::Generator(settings) => generator::open(config, settings, limits),
+    };
+    opened.map_err(|message| Error { source_name: config.name.clone(), message })
 }

@@ -1,8 +1,9 @@
 //! A place in a JSON text and what can be read there. Strict RFC 8259: everything that is passed
 //! over has been checked, strings (UTF-8, escapes) included.
 
-use super::fault::Fault;
-use crate::codec::number::{Number, load};
+use super::fault::{Expected, Fault};
+use crate::codec::bytes::{escaped, first, foreign, load};
+use crate::codec::number::Number;
 
 /// Deepest nesting that is followed: one bit of a word each.
 pub(super) const MAX_DEPTH: u32 = 64;
@@ -53,32 +54,36 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// Passes over one byte, which `name` describes.
+    /// Passes over `byte`.
     #[inline]
-    pub fn expect(&mut self, byte: u8, name: &'static str) -> Result<(), Fault> {
+    pub fn expect(&mut self, byte: u8, expected: Expected) -> Result<(), Fault> {
         if self.peek() != byte {
-            return Err(Fault::Syntax(name));
+            return Err(Fault::Syntax(expected));
         }
         self.at += 1;
         Ok(())
     }
 
     /// Passes over a number.
-    #[inline]
+    #[inline(always)]
     pub fn number(&mut self) -> Result<Number, Fault> {
-        if !matches!(self.peek(), b'-' | b'0'..=b'9') {
-            return Err(self.unless_value(Fault::Type));
-        }
         match Number::scan(self.text, self.at) {
             Ok(number) => {
                 self.at = number.end;
                 Ok(number)
             }
-            Err(at) => {
-                self.at = at;
-                Err(Fault::Number)
-            }
+            Err(at) => Err(self.no_number(at)),
         }
+    }
+
+    /// Why there is no number here: it goes wrong at `at`.
+    #[cold]
+    fn no_number(&mut self, at: usize) -> Fault {
+        if !matches!(self.peek(), b'-' | b'0'..=b'9') {
+            return self.unless_value(Fault::Type);
+        }
+        self.at = at;
+        Fault::Number
     }
 
     /// `fault` when some other value starts here; otherwise that there is none.
@@ -86,36 +91,26 @@ impl<'a> Cursor<'a> {
     pub fn unless_value(&self, fault: Fault) -> Fault {
         match self.peek() {
             b'"' | b'{' | b'[' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9' => fault,
-            _ => Fault::Syntax("a value"),
+            _ => Fault::Syntax(Expected::Value),
         }
     }
 
     /// Passes over a string; the cursor stands on its first quote.
     #[inline]
     pub fn string(&mut self) -> Result<Text<'a>, Fault> {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        const HIGH: u64 = 0x8080_8080_8080_8080;
-        /// High bit of bytes that are zero; exact up to the lowest one.
-        fn zeros(word: u64) -> u64 {
-            word.wrapping_sub(ONES) & !word & HIGH
-        }
         let start = self.at + 1;
-        let (mut at, mut escaped, mut ascii) = (start, false, true);
+        let (mut at, mut has_escapes, mut ascii) = (start, false, true);
         loop {
             let word = load(self.text, at);
-            let quote = zeros(word ^ ONES * b'"' as u64);
-            let backslash = zeros(word ^ ONES * b'\\' as u64);
-            let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-            let special = quote | backslash | control | (word & HIGH);
+            let special = escaped(word) | foreign(word);
+            at += first(special);
             if special == 0 {
-                at += 8;
                 continue;
             }
-            at += special.trailing_zeros() as usize / 8;
             match self.text.get(at).copied().unwrap_or(0) {
                 b'"' => break,
                 b'\\' => {
-                    escaped = true;
+                    has_escapes = true;
                     at += 2;
                 }
                 0x80.. => {
@@ -126,7 +121,7 @@ impl<'a> Cursor<'a> {
                 }
                 _ => {
                     self.at = at.min(self.text.len());
-                    return Err(if self.is_at_end() { Fault::Syntax("`\"`") } else { Fault::Control });
+                    return Err(if self.is_at_end() { Fault::Syntax(Expected::Quote) } else { Fault::Control });
                 }
             }
         }
@@ -136,7 +131,7 @@ impl<'a> Cursor<'a> {
             return Err(Fault::Utf8);
         }
         self.at = at + 1;
-        Ok(Text { raw, escaped })
+        Ok(Text { raw, escaped: has_escapes })
     }
 
     /// Appends the characters of `text`, which was read last, to `out`.
@@ -205,8 +200,8 @@ impl<'a> Cursor<'a> {
                         depth -= 1;
                         levels >>= 1;
                     }
-                    (_, true) => return Err(Fault::Syntax("`,` or `}`")),
-                    (_, false) => return Err(Fault::Syntax("`,` or `]`")),
+                    (_, true) => return Err(Fault::Syntax(Expected::Field)),
+                    (_, false) => return Err(Fault::Syntax(Expected::Item)),
                 }
             }
         }
@@ -215,7 +210,7 @@ impl<'a> Cursor<'a> {
     /// Passes over `true`, `false` or `null`.
     #[inline]
     pub fn word(&mut self, word: &'static [u8]) -> Result<(), Fault> {
-        if self.take(word) { Ok(()) } else { Err(Fault::Syntax("a value")) }
+        if self.take(word) { Ok(()) } else { Err(Fault::Syntax(Expected::Value)) }
     }
 
     fn skip_string(&mut self, scratch: &mut Vec<u8>) -> Result<(), Fault> {
@@ -227,11 +222,11 @@ impl<'a> Cursor<'a> {
     /// Passes over a name, its colon and the white space around it.
     fn skip_name(&mut self, scratch: &mut Vec<u8>) -> Result<(), Fault> {
         if self.peek() != b'"' {
-            return Err(Fault::Syntax("a name in quotes"));
+            return Err(Fault::Syntax(Expected::Name));
         }
         self.skip_string(scratch)?;
         self.space();
-        self.expect(b':', "`:`")?;
+        self.expect(b':', Expected::Colon)?;
         self.space();
         Ok(())
     }

@@ -11,8 +11,9 @@
 use std::collections::HashMap;
 
 use super::cursor::{Cursor, Text};
-use super::fault::{Fault, Refusal};
+use super::fault::{Expected, Fault, Refusal};
 use crate::codec::columns::{Column, Values};
+use crate::codec::number::Number;
 use crate::codec::text::{decode_base64, parse_date, parse_timestamp};
 
 /// Most positions whose names are remembered: a bound on memory, beyond any real record.
@@ -98,7 +99,7 @@ impl Reader {
                 break;
             }
         }
-        cursor.expect(b'}', "`,` or `}`")?;
+        cursor.expect(b'}', Expected::Field)?;
         cursor.space();
         if !cursor.is_at_end() {
             return Err(Fault::Trailing);
@@ -115,18 +116,18 @@ impl Reader {
         let start = cursor.at;
         cursor.space();
         if position == 0 {
-            cursor.expect(b'{', "an object").map_err(|_| Fault::Object)?;
+            cursor.expect(b'{', Expected::Value).map_err(|_| Fault::Object)?;
             cursor.space();
         }
         if cursor.peek() == b'}' {
             return Ok(None);
         }
         if position > 0 {
-            cursor.expect(b',', "`,` or `}`")?;
+            cursor.expect(b',', Expected::Field)?;
             cursor.space();
         }
         if cursor.peek() != b'"' {
-            return Err(Fault::Syntax("a name in quotes"));
+            return Err(Fault::Syntax(Expected::Name));
         }
         let name = cursor.string()?;
         let column = if name.escaped {
@@ -138,7 +139,7 @@ impl Reader {
         };
         let column = column.copied();
         cursor.space();
-        cursor.expect(b':', "`:`")?;
+        cursor.expect(b':', Expected::Colon)?;
         cursor.space();
         if position < MAX_REMEMBERED {
             if self.remembered.len() <= position {
@@ -179,14 +180,8 @@ fn value(cursor: &mut Cursor<'_>, values: &mut Values, scratch: &mut Vec<u8>) ->
         Values::I64(v) => v.push(integer(cursor)?),
         Values::U32(v) => v.push(narrow(unsigned(cursor)?)?),
         Values::U64(v) => v.push(unsigned(cursor)?),
-        Values::F32(v) => v.push(float(cursor)?),
-        Values::F64(v) => {
-            let value = cursor.number()?.to_f64(cursor.text);
-            if !value.is_finite() {
-                return Err(Fault::Range);
-            }
-            v.push(value);
-        }
+        Values::F32(v) => v.push(cursor.number()?.to_f32(cursor.text).ok_or(Fault::Range)?),
+        Values::F64(v) => v.push(cursor.number()?.to_f64(cursor.text).ok_or(Fault::Range)?),
         Values::Timestamp(v) => v.push(match cursor.peek() {
             b'"' => parse_timestamp(plain(cursor, scratch)?).ok_or(Fault::Type)?,
             _ => integer(cursor)?,
@@ -254,12 +249,6 @@ fn narrow<A, B: TryFrom<A>>(value: A) -> Result<B, Fault> {
 }
 
 #[inline]
-fn float(cursor: &mut Cursor<'_>) -> Result<f32, Fault> {
-    let value = cursor.number()?.to_f32(cursor.text);
-    if value.is_finite() { Ok(value) } else { Err(Fault::Range) }
-}
-
-#[inline]
 fn string<'a>(cursor: &mut Cursor<'a>) -> Result<Text<'a>, Fault> {
     if cursor.peek() == b'"' { cursor.string() } else { Err(cursor.unless_value(Fault::Type)) }
 }
@@ -286,9 +275,15 @@ fn floats(cursor: &mut Cursor<'_>, items: &mut Vec<f32>, limit: usize) -> Result
         cursor.at += 1;
         return Ok(0);
     }
-    let before = items.len();
+    let (text, before) = (cursor.text, items.len());
     loop {
-        items.push(float(cursor)?);
+        // Not through the cursor: the place stays in a register from number to number.
+        let number = match Number::scan(text, cursor.at) {
+            Ok(number) => number,
+            Err(_) => return cursor.number().map(|_| 0),
+        };
+        items.push(number.to_f32(text).ok_or(Fault::Range)?);
+        cursor.at = number.end;
         if cursor.peek() != b',' {
             cursor.space();
             if cursor.peek() == b']' {
@@ -296,7 +291,7 @@ fn floats(cursor: &mut Cursor<'_>, items: &mut Vec<f32>, limit: usize) -> Result
                 return Ok(items.len() - before);
             }
         }
-        cursor.expect(b',', "`,` or `]`")?;
+        cursor.expect(b',', Expected::Item)?;
         if items.len() - before >= limit {
             return Err(Fault::Length);
         }

@@ -7,7 +7,7 @@ use crate::codec::columns::{Column, Values};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// Something else was expected here.
-    Syntax(&'static str),
+    Syntax(Expected),
     Number,
     Utf8,
     Control,
@@ -30,6 +30,32 @@ pub(super) enum Fault {
     Duplicate,
     /// The field is not there.
     Missing,
+}
+
+/// What should have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    Value,
+    Name,
+    Colon,
+    Quote,
+    /// The next field or the end of the object.
+    Field,
+    /// The next item or the end of the array.
+    Item,
+}
+
+impl Expected {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Value => "a value",
+            Self::Name => "a name in quotes",
+            Self::Colon => "`:`",
+            Self::Quote => "`\"`",
+            Self::Field => "`,` or `}`",
+            Self::Item => "`,` or `]`",
+        }
+    }
 }
 
 /// A refused record: what is wrong, and with which field.
@@ -58,9 +84,9 @@ impl Refusal {
         let found = excerpt(record.get(at..).unwrap_or_default());
         match self.fault {
             Fault::Syntax(expected) if at >= record.len() => {
-                place(&format!("the record ends where {expected} should be (cut off?)"))
+                place(&format!("the record ends where {} should be (cut off?)", expected.describe()))
             }
-            Fault::Syntax(expected) => place(&format!("expected {expected}, found `{found}`")),
+            Fault::Syntax(expected) => place(&format!("expected {}, found `{found}`", expected.describe())),
             Fault::Number => place("a malformed number (JSON wants 0.5, -1, 2e3; not .5, +1, 01 or 1.)"),
             Fault::Utf8 => place("invalid UTF-8"),
             Fault::Control => {
@@ -130,7 +156,11 @@ pub(crate) fn excerpt(bytes: &[u8]) -> String {
     // A character has at most four bytes.
     let head = String::from_utf8_lossy(bytes.get(..EXCERPT * 4).unwrap_or(bytes));
     let printable: String = head.chars().take(EXCERPT).map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect();
-    if printable.chars().count() < head.chars().count() || head.len() < bytes.len() { printable + "…" } else { printable }
+    if printable.chars().count() < head.chars().count() || head.len() < bytes.len() {
+        printable + "…"
+    } else {
+        printable
+    }
 }
 
 fn truncate(text: &str, characters: usize) -> &str {

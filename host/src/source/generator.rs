@@ -1,0 +1,65 @@
+//! Rows that the host makes, as fast as they are taken or on an open-loop schedule.
+
+use std::time::Instant;
+
+use super::pace::Pace;
+use super::text::{Lines, VectorLines};
+use super::vectors::Vectors;
+use super::{Chunk, Config, Error, Generator, GeneratorKind, Output, Source};
+use crate::codec::{Format, Limits};
+
+/// Makes the rows of a generator.
+pub(super) trait Make: Send {
+    /// The next rows: at least one and at most `most`. `first` is the place of the first one.
+    /// Returns also how many they are.
+    fn make(&mut self, first: u64, most: usize) -> (Chunk, u64);
+}
+
+struct GeneratorSource {
+    name: String,
+    settings: Generator,
+    batch_rows: usize,
+    make: Box<dyn Make>,
+}
+
+/// A generator as the settings say.
+pub(super) fn open(config: &Config, settings: &Generator, limits: Limits) -> Result<Box<dyn Source>, String> {
+    if settings.rate == Some(0) {
+        return Err("rate = 0 makes no rows; leave it out for as many as can be taken".into());
+    }
+    let make: Box<dyn Make> = match settings.kind {
+        GeneratorKind::Transactions => Box::new(Lines::transactions(config.format, settings, limits)),
+        GeneratorKind::Vectors(size) => Box::new(Vectors::new(&config.schema, size, settings.seed, limits.rows)?),
+        GeneratorKind::VectorLines(size) => {
+            if config.format != Format::Json {
+                return Err("vectors as text are JSON lines; set format = \"json\"".into());
+            }
+            Box::new(Lines::new(VectorLines::new(size, settings.seed), limits, None))
+        }
+    };
+    let (name, settings) = (config.name.clone(), settings.clone());
+    Ok(Box::new(GeneratorSource { name, settings, batch_rows: limits.rows.max(1), make }))
+}
+
+impl Source for GeneratorSource {
+    fn partitions(&self) -> Vec<String> {
+        vec![self.name.clone()]
+    }
+
+    fn run(mut self: Box<Self>, output: &mut dyn Output) -> Result<(), Error> {
+        let pace = Pace::new(Instant::now(), self.settings.rate);
+        let total = self.settings.rows.unwrap_or(u64::MAX);
+        let mut made = 0;
+        while made < total && !output.stopped() && pace.wait(made, || output.stopped()) {
+            let due = pace.rows_due(Instant::now()).min(total).saturating_sub(made).max(1);
+            let since = pace.due(made);
+            let most = usize::try_from(due).unwrap_or(usize::MAX).min(self.batch_rows);
+            let (chunk, rows) = self.make.make(made + 1, most);
+            if output.send(0, chunk, since).is_err() {
+                break;
+            }
+            made += rows.max(1);
+        }
+        Ok(())
+    }
+}
