@@ -20,7 +20,7 @@ pub(crate) fn escaped(word: u64) -> u64 {
     // The high bit of a byte that is zero; a borrow may carry it into the bytes above.
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
     let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-    zeros(word ^ ONES * b'"' as u64) | zeros(word ^ ONES * b'\\' as u64) | controls
+    zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\'))) | controls
 }
 
 /// A bit for each byte that is not ASCII.

@@ -263,7 +263,7 @@ fn write(value: &Value, noise: &mut impl FnMut() -> u32, out: &mut String) {
 fn write_text(text: &str, noise: &mut impl FnMut() -> u32, out: &mut String) {
     out.push('"');
     for character in text.chars() {
-        if character < ' ' || matches!(character, '"' | '\\') || noise() % 16 == 0 {
+        if character < ' ' || matches!(character, '"' | '\\') || noise().is_multiple_of(16) {
             let mut units = [0; 2];
             character.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
         } else {
