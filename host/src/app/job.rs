@@ -40,8 +40,7 @@ impl Job {
     pub fn start(plan: Plan) -> Result<Self, Failure> {
         let Plan { pipeline, graph, operators, inputs, engine, folder, schemas } = plan;
         drop(schemas);
-        let keyed: Vec<&str> =
-            graph.operators.iter().filter(|o| o.key.is_some()).map(|o| o.name.as_str()).collect();
+        let keyed: Vec<&str> = graph.operators.iter().filter(|o| o.key.is_some()).map(|o| o.name.as_str()).collect();
         let store = match keyed.is_empty() {
             true => None,
             false => Some(Store::open(&pipeline.state, &keyed).map_err(|e| Failure::new("state", e))?),
@@ -74,7 +73,8 @@ impl Job {
                 }),
                 Made::Plugin { config, plugin, ports } => Box::new(move |_| {
                     let engine = engine.as_ref().ok_or("there is no plugin host")?;
-                    let runner = Runner::new(engine, Arc::clone(plugin), config, limits, input).map_err(|e| e.to_string())?;
+                    let runner =
+                        Runner::new(engine, Arc::clone(plugin), config, limits, input).map_err(|e| e.to_string())?;
                     let keyed = match (node.key, store) {
                         (Some(column), Some(store)) => {
                             let id = store.operator_id(&config.name).map_err(|e| e.to_string())?;
@@ -91,7 +91,10 @@ impl Job {
                         generations: Arc::clone(generations),
                         index,
                         current,
-                        stamp: config.generation_column.as_ref().map(|_| ports.iter().map(|(_, s)| s.clone()).collect()),
+                        stamp: config
+                            .generation_column
+                            .as_ref()
+                            .map(|_| ports.iter().map(|(_, s)| s.clone()).collect()),
                         outcome: PluginOutcome::default(),
                     }) as Box<dyn Operator>)
                 }),
@@ -105,7 +108,14 @@ impl Job {
         }
         let events = Events::default();
         let handle = events.handle();
-        let parts = Parts { config: pipeline.dataflow.clone(), graph: graph.clone(), sources, operators: factories, sinks, epoch };
+        let parts = Parts {
+            config: pipeline.dataflow.clone(),
+            graph: graph.clone(),
+            sources,
+            operators: factories,
+            sinks,
+            epoch,
+        };
         let network = Network::start(parts, events)?;
         let stats = Arc::clone(network.stats());
         let watching = match folder {
@@ -189,7 +199,8 @@ fn open_sources(pipeline: &Pipeline) -> Result<(Sources<'_>, Option<u64>), Failu
         let opened = source::open(config, pipeline.dataflow.batch_rows, pipeline.dataflow.batch_bytes)?;
         bytes = bytes.zip(opened.total_bytes()).map(|(a, b)| a + b);
         let decoder = || {
-            let new = Decoder::new(config.format, &config.schema, config.event_time.as_deref(), config.max_record_bytes);
+            let new =
+                Decoder::new(config.format, &config.schema, config.event_time.as_deref(), config.max_record_bytes);
             new.map(Some).map_err(|e| e.to_string())
         };
         sources.push((opened, Box::new(decoder)));

@@ -74,7 +74,8 @@ pub fn plan(pipeline: Pipeline) -> Result<Plan, Errors> {
         name: s.name.clone(),
         out_of_orderness: s.event_time.is_some().then_some(s.max_out_of_orderness),
     });
-    let dead_letters = pipeline.dead_letters.as_ref().and_then(|n| pipeline.sinks.iter().position(|(s, _)| &s.name == n));
+    let dead_letters =
+        pipeline.dead_letters.as_ref().and_then(|n| pipeline.sinks.iter().position(|(s, _)| &s.name == n));
     let graph = Graph { sources: sources.collect(), operators: nodes, sinks, dead_letters };
     let schemas = order.into_iter().filter_map(|i| outputs.get(&key(&i)).map(|o| (i, o.schema.clone()))).collect();
     Ok(Plan { graph, operators, inputs, engine, folder, schemas, pipeline })
@@ -121,7 +122,9 @@ impl<'a> Planner<'a> {
     fn sources(&mut self) {
         for (index, source) in self.pipeline.sources.iter().enumerate() {
             let name = &source.name;
-            if let Err(e) = Decoder::new(source.format, &source.schema, source.event_time.as_deref(), source.max_record_bytes) {
+            if let Err(e) =
+                Decoder::new(source.format, &source.schema, source.event_time.as_deref(), source.max_record_bytes)
+            {
                 self.error(&format!("source.{name}.event_time"), format!("source `{name}`: {e}"));
             }
             self.output(name, None, Origin::Source(index), source.schema.clone());
@@ -151,7 +154,8 @@ impl<'a> Planner<'a> {
 
     fn models(&mut self) -> HashMap<String, Arc<Model>> {
         let used = |name: &str| {
-            let uses = |o: &crate::config::OperatorNode| matches!(&o.kind, OperatorKind::Inference(c) if c.model == name);
+            let uses =
+                |o: &crate::config::OperatorNode| matches!(&o.kind, OperatorKind::Inference(c) if c.model == name);
             self.pipeline.operators.iter().any(uses)
         };
         let wanted: Vec<_> = self.pipeline.models.iter().filter(|m| used(&m.name)).collect();
@@ -215,15 +219,15 @@ impl<'a> Planner<'a> {
             let Some((origins, schema)) = self.input(&table, &operator.inputs) else { continue };
             let made = match &operator.kind {
                 OperatorKind::Plugin(config) => folder.and_then(|f| self.plugin(&table, config, f, &schema)),
-                OperatorKind::Inference(config) => models.get(&config.model).and_then(|model| {
-                    match model.bind(&schema, config) {
+                OperatorKind::Inference(config) => {
+                    models.get(&config.model).and_then(|model| match model.bind(&schema, config) {
                         Ok(binding) => Some(Made::Inference(Arc::new(binding))),
                         Err(e) => {
                             self.error(&format!("{table}.features"), e.to_string());
                             None
                         }
-                    }
-                }),
+                    })
+                }
             };
             let Some(made) = made else { continue };
             let mut node = OperatorNode { name: operator.name().into(), inputs: origins, key: None };
@@ -272,7 +276,9 @@ impl<'a> Planner<'a> {
             }
             Ok(ports) => {
                 let column = config.generation_column.as_deref();
-                let ports = ports.into_iter().map(|(name, schema)| (name, column.map_or(schema.clone(), |c| stamped(&schema, c))));
+                let ports = ports
+                    .into_iter()
+                    .map(|(name, schema)| (name, column.map_or(schema.clone(), |c| stamped(&schema, c))));
                 Some(Made::Plugin { config: config.clone(), plugin: plugin.clone(), ports: ports.collect() })
             }
         }
@@ -283,11 +289,7 @@ impl<'a> Planner<'a> {
         for (config, inputs) in &self.pipeline.sinks {
             let table = format!("sink.{}", config.name);
             let letters = self.pipeline.dead_letters.as_ref() == Some(&config.name);
-            let fed = if letters {
-                Some((Vec::new(), dead_letter_schema()))
-            } else {
-                self.input(&table, inputs)
-            };
+            let fed = if letters { Some((Vec::new(), dead_letter_schema())) } else { self.input(&table, inputs) };
             let Some((inputs, schema)) = fed else { continue };
             if let Err(e) = Encoder::new(config.format, &schema, config.fields.as_deref()) {
                 let place = if config.fields.is_some() { format!("{table}.fields") } else { table };

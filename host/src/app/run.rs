@@ -79,7 +79,7 @@ pub fn run(pipeline: Pipeline, options: Options) -> Result<Report, Error> {
 
 fn latency(stats: &Stats) -> Option<Latency> {
     let l = stats.latency();
-    (l.max_us > 0).then(|| Latency {
+    (l.max_us > 0).then_some(Latency {
         p50_us: l.p50_us as f64,
         p90_us: l.p90_us as f64,
         p99_us: l.p99_us as f64,
@@ -156,9 +156,7 @@ impl Follower<'_> {
 fn drain_on_signals(handle: Handle) -> Result<(), Error> {
     let failed = |e: std::io::Error| Error::Failed(format!("signals cannot be watched: {e}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let watch = async {
-        Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
-    };
+    let watch = async { Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)) };
     let (mut interrupt, mut terminate) = runtime.block_on(watch).map_err(failed)?;
     let body = move || {
         runtime.block_on(async move {

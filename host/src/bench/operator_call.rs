@@ -81,7 +81,8 @@ fn same(a: &ArrayRef, b: &ArrayRef) -> bool {
         DataType::UInt32 => a.as_primitive::<UInt32Type>() == b.as_primitive::<UInt32Type>(),
         _ => {
             let (a, b) = (a.as_primitive::<Float64Type>(), b.as_primitive::<Float64Type>());
-            a.len() == b.len() && a.values().iter().zip(b.values()).all(|(x, y)| (x - y).abs() <= 1e-9 * x.abs().max(1.0))
+            a.len() == b.len()
+                && a.values().iter().zip(b.values()).all(|(x, y)| (x - y).abs() <= 1e-9 * x.abs().max(1.0))
         }
     }
 }
@@ -162,11 +163,8 @@ impl Sandboxed {
             forward: None,
             generation_column: None,
         };
-        let state = crate::state::Config {
-            path: scratch.join("state"),
-            cache_bytes: 256 << 20,
-            block_cache_bytes: 8 << 20,
-        };
+        let state =
+            crate::state::Config { path: scratch.join("state"), cache_bytes: 256 << 20, block_cache_bytes: 8 << 20 };
         let store = Store::open(&state, &["enrich"]).map_err(|e| e.to_string())?;
         let id = store.operator_id("enrich").map_err(|e| e.to_string())?;
         let ttl = plugin.description().state.map_or(0, |s| s.ttl_ms);

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::pipelines::{ENRICH, TO_FILE, TO_NOWHERE, fraud, generated_transactions, head, transactions, vectors};
 use super::measure;
-use crate::report::{Bar, Measurement};
+use super::pipelines::{ENRICH, TO_FILE, TO_NOWHERE, fraud, generated_transactions, head, transactions, vectors};
 use super::subject::Places;
+use crate::report::{Bar, Measurement};
 use crate::source::transactions::{Generator, Settings};
 
 /// The network of the vector benchmarks, made by scripts/make-test-models.py.
@@ -72,9 +72,8 @@ pub(super) fn latency(places: &Places) -> Result<Vec<Measurement>, String> {
     for rate in [1_000, 10_000] {
         let pace = format!("rate = {rate}\nrows = {}", rate * 10);
         let simple = head("latency", None, &places.plugins) + &vectors(&mlp, true, &pace, TO_FILE);
-        let keyed = head("latency-keyed", None, &places.plugins)
-            + &generated_transactions(rate, rate * 10)
-            + &fraud(&model);
+        let keyed =
+            head("latency-keyed", None, &places.plugins) + &generated_transactions(rate, rate * 10) + &fraud(&model);
         let cases = [
             ("JSON → network", "latency", simple, 100.0, 500.0),
             ("JSON → two keyed plugins → network", "latency-keyed", keyed, 200.0, 1000.0),

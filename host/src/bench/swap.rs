@@ -23,7 +23,8 @@ impl Places {
             std::fs::copy(entry.path(), plugins.join(entry.file_name())).map_err(failed)?;
         }
         let file = folder.join("pipeline.toml");
-        let pipeline = head(name, None, &plugins).replace("watch = false", "watch = true") + &transactions(input) + rest;
+        let pipeline =
+            head(name, None, &plugins).replace("watch = false", "watch = true") + &transactions(input) + rest;
         std::fs::write(&file, pipeline).map_err(failed)?;
         let next = plugins.join(format!(".{plugin}.tmp"));
         let mut bytes = std::fs::read(plugins.join(format!("{plugin}.wasm"))).map_err(failed)?;

@@ -163,7 +163,10 @@ impl Column {
             self.validity.resize(rows, true);
             Some(NullBuffer::from(std::mem::take(&mut self.validity)))
         };
-        fn array<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
+        fn array<T: ArrowPrimitiveType>(
+            values: &mut Vec<T::Native>,
+            nulls: Option<NullBuffer>,
+        ) -> Result<ArrayRef, ArrowError> {
             Ok(Arc::new(PrimitiveArray::<T>::try_new(ScalarBuffer::from(replace(values)), nulls)?))
         }
         let item = || self.item.clone().unwrap_or_else(|| Arc::new(Field::new("item", DataType::Float32, false)));

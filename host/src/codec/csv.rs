@@ -55,8 +55,7 @@ impl Reader {
         let refuse = |what: String| Error::Schema(format!("the header `{}` {what}", excerpt(header)));
         // At most one name a byte, and one more.
         let count = self.split(header, header.len() + 1).map_err(refuse)?;
-        let indices: HashMap<&[u8], usize> =
-            columns.iter().enumerate().map(|(i, c)| (c.name.as_bytes(), i)).collect();
+        let indices: HashMap<&[u8], usize> = columns.iter().enumerate().map(|(i, c)| (c.name.as_bytes(), i)).collect();
         let mut found = vec![false; columns.len()];
         let mut order = Vec::with_capacity(count);
         for name in fields(&self.text, &self.ends, count) {
@@ -108,8 +107,9 @@ impl Reader {
 
     /// Splits a record into at most `most` fields; returns how many there are.
     fn split(&mut self, record: &[u8], most: usize) -> Result<usize, String> {
-        if self.text.len() < record.len() {
-            self.text.resize(record.len(), 0);
+        // One more, as the splitter wants room even where it writes nothing.
+        if self.text.len() <= record.len() {
+            self.text.resize(record.len() + 1, 0);
         }
         if self.ends.len() < most + 1 {
             self.ends.resize(most + 1, 0);

@@ -44,7 +44,7 @@ pub struct Decoder {
 #[derive(Debug)]
 enum Reader {
     Json(json::Reader),
-    Csv(csv::Reader),
+    Csv(Box<csv::Reader>),
 }
 
 impl Decoder {
@@ -76,7 +76,7 @@ impl Decoder {
         }
         let reader = match format {
             Format::Json => Reader::Json(json::Reader::new(&columns)),
-            Format::Csv => Reader::Csv(csv::Reader::new(&columns)),
+            Format::Csv => Reader::Csv(Box::new(csv::Reader::new(&columns))),
         };
         Ok(Self { schema: schema.clone(), columns, reader, event_time, max_record_bytes })
     }

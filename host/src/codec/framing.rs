@@ -182,7 +182,8 @@ impl Framer {
             }
             let open = self.filled - self.start();
             let is_long = self.dropped > 0 || open > self.limits.record;
-            if !is_long && !(self.ended && open > 0) {
+            let is_last = self.ended && open > 0;
+            if !(is_long || is_last) {
                 return;
             }
             if let Some(at) = self.first_line_end(self.filled) {

@@ -4,6 +4,7 @@
 //! into columns with a [`Decoder`] and columns into records with an [`Encoder`]. All three are
 //! pure: they know neither files nor threads.
 
+mod bytes;
 mod columns;
 mod config;
 mod csv;

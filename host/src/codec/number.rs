@@ -7,6 +7,8 @@
 
 use std::str::FromStr;
 
+use super::bytes::load;
+
 /// A number of the JSON grammar, taken apart.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Number {
@@ -179,16 +181,6 @@ fn exponent(text: &[u8], mut at: usize) -> Result<(i64, usize), usize> {
     match at == first {
         true => Err(first),
         false => Ok((if sign == Some(b'-') { -power } else { power }, at)),
-    }
-}
-
-/// Eight bytes at `at`, the first one lowest; zeros behind the end.
-#[inline]
-pub(crate) fn load(text: &[u8], at: usize) -> u64 {
-    let rest = text.get(at..).unwrap_or_default();
-    match rest.first_chunk() {
-        Some(chunk) => u64::from_le_bytes(*chunk),
-        None => rest.iter().rev().fold(0, |word, &b| word << 8 | u64::from(b)),
     }
 }
 

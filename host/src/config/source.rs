@@ -169,7 +169,11 @@ fn generator(reader: &mut Reader<'_>) -> (Generator, Vec<Field>) {
             // A row of 64 Ki floats is 256 KiB, one whole batch.
             let size = reader.count("size", 128, 1..=65_536);
             fields.extend(parse_type(&format!("f32[{size}]")).map(|t| Field::new(VECTOR, t, false)));
-            if matches!(makes, Makes::Vectors) { GeneratorKind::Vectors(size) } else { GeneratorKind::VectorLines(size) }
+            if matches!(makes, Makes::Vectors) {
+                GeneratorKind::Vectors(size)
+            } else {
+                GeneratorKind::VectorLines(size)
+            }
         }
         Some(Makes::Transactions) => {
             reader.describe("a generator of transactions");

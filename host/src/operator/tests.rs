@@ -68,6 +68,7 @@ fn operator(plugin: &str) -> OperatorConfig {
         config: vec![],
         grants: BTreeSet::new(),
         forward: None,
+        generation_column: None,
     }
 }
 

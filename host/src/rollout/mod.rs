@@ -74,7 +74,8 @@ impl Generations {
         for history in &self.operators {
             let mut history = lock(history);
             let newest = history.proposed.as_ref().or(history.settled.last().map(|g| &g.plugin));
-            let takes = newest.is_some_and(|p| p.description().name == plugin.description().name && p.sha256() != plugin.sha256());
+            let takes = newest
+                .is_some_and(|p| p.description().name == plugin.description().name && p.sha256() != plugin.sha256());
             if takes {
                 history.proposed = Some(Arc::clone(plugin));
                 operators.push(history.operator.clone());

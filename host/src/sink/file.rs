@@ -39,9 +39,7 @@ fn create(path: &Path, compression: Compression) -> io::Result<Writer> {
     let file = BufWriter::with_capacity(BUFFER, File::create(path)?);
     Ok(match by_name(path, compression) {
         Compression::Gzip => Writer::Gzip(GzEncoder::new(file, flate2::Compression::default())),
-        Compression::Zstd => {
-            Writer::Zstd(zstd::stream::write::Encoder::new(file, zstd::DEFAULT_COMPRESSION_LEVEL)?)
-        }
+        Compression::Zstd => Writer::Zstd(zstd::stream::write::Encoder::new(file, zstd::DEFAULT_COMPRESSION_LEVEL)?),
         Compression::None | Compression::Auto => Writer::Plain(file),
     })
 }

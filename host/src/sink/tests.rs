@@ -94,10 +94,10 @@ fn a_full_disk_is_an_error_and_no_closed_pipe() {
 
 #[test]
 fn a_pipe_without_reader_is_closed() {
-    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let (reader, mut writer) = io::pipe().expect("a pipe");
     drop(reader);
     let error = writer.write_all(b"one\n").expect_err("nobody reads");
-    assert!(super::failure("scores", "cannot write", &error).closed);
+    assert!(failure("scores", "cannot write", &error).closed);
 }
 
 #[test]

@@ -54,7 +54,8 @@ pub(super) fn open(
     if follow && !regular {
         return Err(format!("{shown} is no regular file and cannot be followed; leave out `follow`"));
     }
-    let compressed = regular && is_compressed(&file, compression).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let compressed =
+        regular && is_compressed(&file, compression).map_err(|error| format!("cannot read {shown}: {error}"))?;
     if follow && compressed {
         return Err(format!("{shown} is compressed and cannot be followed; follow a plain file"));
     }
@@ -139,11 +140,12 @@ fn still_the_same(path: &Path, mut file: &File) -> Result<(), String> {
     let position = file.stream_position().map_err(|error| format!("cannot read {shown}: {error}"))?;
     let length = file.metadata().map_err(|error| format!("cannot read {shown}: {error}"))?.len();
     if length < position {
-        return Err(format!("{shown} was cut to {length} bytes while followed, of which {position} were read; {restart}"));
+        return Err(format!(
+            "{shown} was cut to {length} bytes while followed, of which {position} were read; {restart}"
+        ));
     }
-    let is_same = |now: &std::fs::Metadata| {
-        file.metadata().is_ok_and(|open| (open.dev(), open.ino()) == (now.dev(), now.ino()))
-    };
+    let is_same =
+        |now: &std::fs::Metadata| file.metadata().is_ok_and(|open| (open.dev(), open.ino()) == (now.dev(), now.ino()));
     match std::fs::metadata(path) {
         Ok(now) if is_same(&now) => Ok(()),
         Ok(_) => Err(format!("{shown} was replaced by another file while followed (rotated?); {restart}")),

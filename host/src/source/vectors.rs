@@ -24,13 +24,16 @@ pub(super) struct Vectors {
 impl Vectors {
     /// Vectors of `size` floats, for a schema of one such column.
     pub fn new(schema: &SchemaRef, size: usize, seed: u64, batch_rows: usize) -> Result<Self, String> {
-        let fits = |field: &Field| match field.data_type() {
-            DataType::FixedSizeList(item, length) => {
-                item.data_type() == &DataType::Float32 && usize::try_from(*length) == Ok(size)
+        let vector = |field: &Field| match field.data_type() {
+            DataType::FixedSizeList(item, length)
+                if item.data_type() == &DataType::Float32 && usize::try_from(*length) == Ok(size) =>
+            {
+                Some((item.clone(), *length))
             }
-            _ => false,
+            _ => None,
         };
-        let (Some(field), 1) = (schema.fields().first().filter(|f| fits(f)), schema.fields().len()) else {
+        let only = schema.fields().first().filter(|_| schema.fields().len() == 1);
+        let Some((item, length)) = only.and_then(|field| vector(field)) else {
             let types: Vec<String> = schema.fields().iter().map(|f| format_type(f.data_type())).collect();
             return Err(format!(
                 "the generator makes vectors of type f32[{size}]; its schema has to be features = \"f32[{size}]\", \
@@ -38,15 +41,11 @@ impl Vectors {
                 types.join(", ")
             ));
         };
-        let (DataType::FixedSizeList(item, length), rows) =
-            (field.data_type(), (ARRAY_BYTES / (size.max(1) * 4)).clamp(1, batch_rows.max(1)))
-        else {
-            return Err("the schema of the generator has to be one vector".into());
-        };
+        let rows = (ARRAY_BYTES / (size.max(1) * 4)).clamp(1, batch_rows.max(1));
         let mut random = Random::new(seed);
         let pool = (0..ARRAYS).map(|_| {
             let values = Float32Array::from_iter_values((0..rows * size).map(|_| random.float()));
-            let vectors = FixedSizeListArray::try_new(item.clone(), *length, Arc::new(values), None)?;
+            let vectors = FixedSizeListArray::try_new(item.clone(), length, Arc::new(values), None)?;
             RecordBatch::try_new(schema.clone(), vec![Arc::new(vectors) as ArrayRef])
         });
         let pool = pool.collect::<Result<_, _>>().map_err(|error| format!("cannot make vectors: {error}"))?;

@@ -1,5 +1,5 @@
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{Field, Float32Type, Float64Type, Int64Type, Schema, SchemaRef};
 use proptest::prelude::*;
 
 use super::*;
@@ -83,7 +83,8 @@ fn text_that_is_no_utf_8_is_rejected() {
 #[test]
 fn lists_bytes_dates_and_times_have_a_form() {
     let schema = schema(&[("v", "f32[2]"), ("b", "binary"), ("d", "date"), ("t", "timestamp"), ("o", "bool")]);
-    let text = "v,b,d,t,o\n\"[1, 2.5]\",AAE=,2018-04-01,1522540831000,true\n\"[1]\",,17622,2018-04-01T00:00:31Z,false\n";
+    let text =
+        "v,b,d,t,o\n\"[1, 2.5]\",AAE=,2018-04-01,1522540831000,true\n\"[1]\",,17622,2018-04-01T00:00:31Z,false\n";
     let decoded = decode(&schema, text);
     assert_eq!(decoded.rejected[0].reason, "field `v`: expected an array of 2 numbers (f32), found `[1]`");
     let list = decoded.batch.columns.column(0).as_fixed_size_list().value(0);

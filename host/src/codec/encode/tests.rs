@@ -25,10 +25,10 @@ fn nulls_and_floats_that_are_no_numbers_are_null() {
     ]);
     assert_eq!(
         encode(Format::Json, &batch, None),
-        "{\"f\":1.0,\"g\":0.1,\"s\":\"\"}\n{\"f\":null,\"g\":1e30,\"s\":null}\n\
+        "{\"f\":1.0,\"g\":0.1,\"s\":\"\"}\n{\"f\":null,\"g\":1e+30,\"s\":null}\n\
          {\"f\":null,\"g\":null,\"s\":\"x\"}\n{\"f\":null,\"g\":-0.0,\"s\":\"y\"}\n"
     );
-    assert_eq!(encode(Format::Csv, &batch, None), "1.0,0.1,\n,1e30,\n,,x\n,-0.0,y\n");
+    assert_eq!(encode(Format::Csv, &batch, None), "1.0,0.1,\n,1e+30,\n,,x\n,-0.0,y\n");
 }
 
 #[test]
@@ -47,7 +47,10 @@ fn text_is_escaped_where_it_must_be() {
 #[test]
 fn a_date_without_four_digits_is_a_number() {
     let batch = batch(vec![("d", Arc::new(Date32Array::from(vec![0, -1, i32::MAX])))]);
-    assert_eq!(encode(Format::Json, &batch, None), "{\"d\":\"1970-01-01\"}\n{\"d\":\"1969-12-31\"}\n{\"d\":2147483647}\n");
+    assert_eq!(
+        encode(Format::Json, &batch, None),
+        "{\"d\":\"1970-01-01\"}\n{\"d\":\"1969-12-31\"}\n{\"d\":2147483647}\n"
+    );
 }
 
 #[test]
@@ -86,7 +89,8 @@ fn a_batch_of_another_schema_is_refused_and_nothing_is_written() {
     let schema: SchemaRef = Arc::new(Schema::new(vec![ArrowField::new("a", DataType::Utf8, true)]));
     let mut encoder = Encoder::new(Format::Json, &schema, None).expect("known types");
     let mut out = Vec::new();
-    let error = encoder.encode(&batch(vec![("a", Arc::new(Int64Array::from(vec![1])))]), &mut out).expect_err("refused");
+    let error =
+        encoder.encode(&batch(vec![("a", Arc::new(Int64Array::from(vec![1])))]), &mut out).expect_err("refused");
     assert_eq!(error.to_string(), "a batch to encode has no column `a` of type utf8");
     assert!(out.is_empty());
 }

@@ -2,7 +2,8 @@
 //! over has been checked, strings (UTF-8, escapes) included.
 
 use super::fault::{Expected, Fault};
-use crate::codec::number::{Number, load};
+use crate::codec::bytes::{escaped, first, foreign, load};
+use crate::codec::number::Number;
 
 /// Deepest nesting that is followed: one bit of a word each.
 pub(super) const MAX_DEPTH: u32 = 64;
@@ -97,29 +98,19 @@ impl<'a> Cursor<'a> {
     /// Passes over a string; the cursor stands on its first quote.
     #[inline]
     pub fn string(&mut self) -> Result<Text<'a>, Fault> {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        const HIGH: u64 = 0x8080_8080_8080_8080;
-        /// High bit of bytes that are zero; exact up to the lowest one.
-        fn zeros(word: u64) -> u64 {
-            word.wrapping_sub(ONES) & !word & HIGH
-        }
         let start = self.at + 1;
-        let (mut at, mut escaped, mut ascii) = (start, false, true);
+        let (mut at, mut has_escapes, mut ascii) = (start, false, true);
         loop {
             let word = load(self.text, at);
-            let quote = zeros(word ^ ONES * b'"' as u64);
-            let backslash = zeros(word ^ ONES * b'\\' as u64);
-            let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-            let special = quote | backslash | control | (word & HIGH);
+            let special = escaped(word) | foreign(word);
+            at += first(special);
             if special == 0 {
-                at += 8;
                 continue;
             }
-            at += special.trailing_zeros() as usize / 8;
             match self.text.get(at).copied().unwrap_or(0) {
                 b'"' => break,
                 b'\\' => {
-                    escaped = true;
+                    has_escapes = true;
                     at += 2;
                 }
                 0x80.. => {
@@ -140,7 +131,7 @@ impl<'a> Cursor<'a> {
             return Err(Fault::Utf8);
         }
         self.at = at + 1;
-        Ok(Text { raw, escaped })
+        Ok(Text { raw, escaped: has_escapes })
     }
 
     /// Appends the characters of `text`, which was read last, to `out`.

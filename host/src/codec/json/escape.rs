@@ -1,6 +1,7 @@
 //! Escapes in JSON strings: the slow path of reading, and what writing needs.
 
 use super::fault::Fault;
+use crate::codec::bytes::{escaped, first, load};
 
 /// Appends the characters of `raw`, the inside of a string, to `out`.
 ///
@@ -55,23 +56,32 @@ fn unicode(escape: &[u8]) -> Result<(char, usize), Fault> {
 #[inline]
 pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
+    let text = text.as_bytes();
+    let mut start = 0;
     out.push(b'"');
-    let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|&b| b < 0x20 || b == b'"' || b == b'\\') {
-        let (plain, special) = rest.split_at(at);
-        out.extend_from_slice(plain);
-        match special.first().copied().unwrap_or_default() {
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            byte @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
-            byte => {
+    loop {
+        let mut end = start;
+        let byte = loop {
+            let special = escaped(load(text, end));
+            end += first(special);
+            if special != 0 {
+                break text.get(end);
+            }
+        };
+        out.extend_from_slice(text.get(start..end).unwrap_or_default());
+        start = end + 1;
+        match byte {
+            // The zeros behind the end were found.
+            None => break,
+            Some(b'\n') => out.extend_from_slice(b"\\n"),
+            Some(b'\r') => out.extend_from_slice(b"\\r"),
+            Some(b'\t') => out.extend_from_slice(b"\\t"),
+            Some(&byte @ (b'"' | b'\\')) => out.extend_from_slice(&[b'\\', byte]),
+            Some(&byte) => {
                 let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
                 out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
             }
         }
-        rest = special.get(1..).unwrap_or_default();
     }
-    out.extend_from_slice(rest);
     out.push(b'"');
 }

@@ -156,7 +156,11 @@ pub(crate) fn excerpt(bytes: &[u8]) -> String {
     // A character has at most four bytes.
     let head = String::from_utf8_lossy(bytes.get(..EXCERPT * 4).unwrap_or(bytes));
     let printable: String = head.chars().take(EXCERPT).map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect();
-    if printable.chars().count() < head.chars().count() || head.len() < bytes.len() { printable + "…" } else { printable }
+    if printable.chars().count() < head.chars().count() || head.len() < bytes.len() {
+        printable + "…"
+    } else {
+        printable
+    }
 }
 
 fn truncate(text: &str, characters: usize) -> &str {

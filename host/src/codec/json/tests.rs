@@ -140,7 +140,11 @@ fn the_reason_names_the_field_what_was_expected_and_what_was_found() {
             b"{\"x\":\"yesterday\"}",
             "field `x`: expected a timestamp (milliseconds since 1970, or RFC 3339 text), found \"yesterday\"",
         ),
-        ("date", b"{\"x\":\"1.1.2020\"}", "field `x`: expected a date (YYYY-MM-DD, or days since 1970), found \"1.1.2020\""),
+        (
+            "date",
+            b"{\"x\":\"1.1.2020\"}",
+            "field `x`: expected a date (YYYY-MM-DD, or days since 1970), found \"1.1.2020\"",
+        ),
         ("binary", b"{\"x\":\"*\"}", "field `x`: expected a string of base64, found \"*\""),
         ("f64", b"[1]", "expected a JSON object, found `[1]`"),
         ("f64", b"{\"x\":1} {}", "byte 9: `{}` follows the object; one object a line is expected"),
@@ -151,11 +155,7 @@ fn the_reason_names_the_field_what_was_expected_and_what_was_found() {
         ("f64", b"{x:1}", "byte 2: expected a name in quotes, found `x:1}`"),
         ("f64", b"{\"x\":1,}", "byte 8: expected a name in quotes, found `}`"),
         ("f64", b"{\"x\":nan}", "field `x`, byte 6: expected a value, found `nan}`"),
-        (
-            "f64",
-            b"{\"x\":01}",
-            "field `x`, byte 6: a malformed number (JSON wants 0.5, -1, 2e3; not .5, +1, 01 or 1.)",
-        ),
+        ("f64", b"{\"x\":01}", "field `x`, byte 6: a malformed number (JSON wants 0.5, -1, 2e3; not .5, +1, 01 or 1.)"),
         ("utf8", b"{\"x\":\"a\xFFb\"}", "field `x`, byte 8: invalid UTF-8"),
         ("f64", b"{\"y\":\"a\xC3\",\"x\":1}", "byte 8: invalid UTF-8"),
         ("utf8", b"{\"x\":\"a\tb\"}", "field `x`, byte 8: control character U+0009 in a string; JSON wants it escaped"),
@@ -263,7 +263,7 @@ fn write(value: &Value, noise: &mut impl FnMut() -> u32, out: &mut String) {
 fn write_text(text: &str, noise: &mut impl FnMut() -> u32, out: &mut String) {
     out.push('"');
     for character in text.chars() {
-        if character < ' ' || matches!(character, '"' | '\\') || noise() % 16 == 0 {
+        if character < ' ' || matches!(character, '"' | '\\') || noise().is_multiple_of(16) {
             let mut units = [0; 2];
             character.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
         } else {
@@ -316,7 +316,12 @@ fn assert_agrees(line: &str, decoded: &Decoded) -> Result<(), TestCaseError> {
             prop_assert_eq!(&decoded.rejected, &[] as &[Rejected], "{}", line);
             for (index, value) in row.into_iter().enumerate() {
                 let found = cell(&decoded.batch.columns, index);
-                let same = if FIELDS[index].1 == "f64?" { value.as_f64() == found.as_f64() } else { value == found };
+                // serde_json reads some floats one unit in the last place off; `number` is tested
+                // against the standard library to the bit.
+                let same = match (value.as_f64(), found.as_f64()) {
+                    (Some(a), Some(b)) if FIELDS[index].1 == "f64?" => (a - b).abs() <= a.abs() * f64::EPSILON,
+                    _ => value == found,
+                };
                 prop_assert!(same, "{line}: field {index} is {found}, serde_json says {value}");
             }
         }
@@ -372,7 +377,8 @@ proptest! {
             return Ok(());
         };
         let blank = text.trim_ascii().is_empty();
-        let twice = decoded.rejected.first().is_some_and(|r| r.reason.ends_with("occurs twice"));
+        let repeated = FIELDS.iter().any(|(name, _)| text.matches(&format!("\"{name}\"")).count() > 1);
+        let twice = repeated || decoded.rejected.first().is_some_and(|r| r.reason.ends_with("occurs twice"));
         // serde_json reads -0 as a float, and refuses numbers beyond the largest in any field.
         let known = text.contains("-0") || text.contains('e') && serde_json::from_str::<Value>(text).is_err_and(|e| e.to_string().contains("out of range"));
         if !blank && !twice && !known {
