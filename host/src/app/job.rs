@@ -172,14 +172,6 @@ impl Job {
         let Self { network, store, interval, epoch, generations, changes: (sender, _), watching, .. } = self;
         let settle = |epoch| {
             for change in generations.settle(epoch) {
-                let generation = &change.generation;
-                tracing::info!(
-                    operator = %change.operator,
-                    plugin = %generation.plugin.label(),
-                    generation = generation.number,
-                    epoch,
-                    "a new generation takes over"
-                );
                 // Nobody listens when there is no progress to show.
                 let _ = sender.send(change);
             }
@@ -222,9 +214,9 @@ impl Watching {
             for event in events {
                 match event {
                     operator::Event::Generation(new) => {
-                        let operators = generations.propose(&new.plugin);
-                        tracing::info!(plugin = %new.plugin.label(), file = %new.file.display(), ?operators, "a new generation is ready");
-                        handle.request_barrier();
+                        if !generations.propose(&new.plugin).is_empty() {
+                            handle.request_barrier();
+                        }
                     }
                     operator::Event::Refused(refusal) => {
                         tracing::error!(file = %refusal.file.display(), reason = %refusal.reason, "a plugin file was refused; nothing changes");

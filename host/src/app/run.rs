@@ -131,9 +131,9 @@ impl Follower<'_> {
 
     fn tell(&self, change: &Change) {
         let generation = &change.generation;
-        let version = &generation.plugin.description().version;
+        let plugin = generation.plugin.label();
         self.progress.event(format!(
-            "{}: generation {} ({version}) since epoch {}",
+            "{}: generation {} since epoch {}: {plugin}",
             change.operator, generation.number, generation.from_epoch
         ));
     }
