@@ -154,7 +154,7 @@ impl Index {
     fn check_slots(&self, bytes: &[u8], keys: usize, limit: u32) -> Result<(), LayoutError> {
         let mut seen = vec![false; keys];
         for (at, entry) in self.slots.records::<ENTRY>(bytes).iter().enumerate() {
-            let [key, offset, len, flags] = [0, 4, 8, 12].map(|field| u32_at(entry, field));
+            let (key, offset, len, flags) = (u32_at(entry, 0), u32_at(entry, 4), u32_at(entry, 8), u32_at(entry, 12));
             match seen.get_mut(key as usize) {
                 Some(seen) if !*seen => *seen = true,
                 Some(_) => return Err(LayoutError::Order { what: "key of slot", at }),
@@ -171,7 +171,7 @@ impl Index {
         let what = "text of error";
         let all = core::str::from_utf8(self.error_text.of(bytes)).map_err(|_| LayoutError::Text { what, at: 0 })?;
         for (at, entry) in self.errors.records::<ENTRY>(bytes).iter().enumerate() {
-            let [row, _, offset, len] = [0, 4, 8, 12].map(|field| u32_at(entry, field));
+            let (row, offset, len) = (u32_at(entry, 0), u32_at(entry, 8), u32_at(entry, 12));
             if row as usize >= rows {
                 return Err(beyond("row of error", at, row, rows));
             }

@@ -243,7 +243,7 @@ impl<'a> Utf8Column<'a> {
 impl<'a> ColumnView<'a> for Utf8Column<'a> {
     fn view(column: Column<'a>) -> Result<Self, LayoutError> {
         column.expect(ColumnType::Utf8)?;
-        check_offsets("offset of column", column.at, column.offsets, column.values.len())?;
+        check_offsets("offsets of column", column.at, column.offsets, column.values.len())?;
         let broken = || LayoutError::Text { what: "text of column", at: column.at };
         let text = core::str::from_utf8(column.values).map_err(|_| broken())?;
         // In ASCII every offset is the start of a character.
@@ -279,7 +279,7 @@ impl<'a> BinaryColumn<'a> {
 impl<'a> ColumnView<'a> for BinaryColumn<'a> {
     fn view(column: Column<'a>) -> Result<Self, LayoutError> {
         column.expect(ColumnType::Binary)?;
-        check_offsets("offset of column", column.at, column.offsets, column.values.len())?;
+        check_offsets("offsets of column", column.at, column.offsets, column.values.len())?;
         Ok(Self { offsets: column.offsets, bytes: column.values, validity: column.validity })
     }
 }
@@ -308,7 +308,7 @@ impl<'a> ColumnView<'a> for ListF32Column<'a> {
     fn view(column: Column<'a>) -> Result<Self, LayoutError> {
         column.expect(ColumnType::ListF32)?;
         let values = f32::chunks(column.values);
-        check_offsets("offset of column", column.at, column.offsets, values.len())?;
+        check_offsets("offsets of column", column.at, column.offsets, values.len())?;
         Ok(Self { offsets: column.offsets, values, validity: column.validity })
     }
 }

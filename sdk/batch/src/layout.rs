@@ -70,26 +70,32 @@ pub(crate) mod at {
 }
 
 /// The number at `at` of a record; `at` is always a constant of this crate.
+#[inline]
 pub(crate) fn u16_at<const N: usize>(record: &[u8; N], at: usize) -> u16 {
     u16::from_le_bytes([record[at], record[at + 1]])
 }
 
+#[inline]
 pub(crate) fn u32_at<const N: usize>(record: &[u8; N], at: usize) -> u32 {
     u32::from_le_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]])
 }
 
+#[inline]
 pub(crate) fn u64_at<const N: usize>(record: &[u8; N], at: usize) -> u64 {
     u64::from(u32_at(record, at)) | (u64::from(u32_at(record, at + 4)) << 32)
 }
 
+#[inline]
 pub(crate) fn put_u16<const N: usize>(record: &mut [u8; N], at: usize, value: u16) {
     record[at..at + 2].copy_from_slice(&value.to_le_bytes());
 }
 
+#[inline]
 pub(crate) fn put_u32<const N: usize>(record: &mut [u8; N], at: usize, value: u32) {
     record[at..at + 4].copy_from_slice(&value.to_le_bytes());
 }
 
+#[inline]
 pub(crate) fn put_u64<const N: usize>(record: &mut [u8; N], at: usize, value: u64) {
     record[at..at + 8].copy_from_slice(&value.to_le_bytes());
 }
@@ -151,10 +157,12 @@ pub(crate) fn reserve(out: &mut Vec<u8>, len: usize) -> usize {
     start
 }
 
-/// Overwrites bytes that [`reserve`] made room for.
-pub(crate) fn patch(out: &mut [u8], at: usize, bytes: &[u8]) {
-    if let Some(place) = out.get_mut(at..at + bytes.len()) {
-        place.copy_from_slice(bytes);
+/// Overwrites bytes that [`reserve`] made room for. The length is a constant so that this is a
+/// store and not a call: it runs once per key.
+#[inline]
+pub(crate) fn patch<const N: usize>(out: &mut [u8], at: usize, bytes: &[u8; N]) {
+    if let Some(place) = out.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        *place = *bytes;
     }
 }
 
@@ -206,15 +214,10 @@ pub(crate) fn table<const N: usize>(
     Span::new(total, what, at, offset, count.into() * N as u64)
 }
 
-/// Checks that offsets never descend, fit `i32`, and end within `limit`.
-pub(crate) fn check_offsets(
-    what: &'static str,
-    at: usize,
-    offsets: &[[u8; 4]],
-    limit: usize,
-) -> Result<(), LayoutError> {
-    let limit = (limit as u64).min(i32::MAX as u64);
-    // One pass without a branch; the place is looked up only for the message.
+/// Checks that offsets lead from 0 to `len` without going back, and fit `i32`. Hence no byte of the
+/// values is out of sight of the rows, and what holds for all values holds for each row.
+pub(crate) fn check_offsets(what: &'static str, at: usize, offsets: &[[u8; 4]], len: usize) -> Result<(), LayoutError> {
+    // One pass without a branch.
     let (mut last, mut ascending) = (0, true);
     for &offset in offsets {
         let offset = u32::from_le_bytes(offset);
@@ -224,8 +227,13 @@ pub(crate) fn check_offsets(
     if !ascending {
         return Err(LayoutError::Order { what, at });
     }
-    if u64::from(last) > limit {
-        return Err(LayoutError::Value { what, at, found: last.into(), limit });
+    let first = offsets.first().map_or(0, |&first| u32::from_le_bytes(first));
+    let (span, len) = (u64::from(last - first), len as u64);
+    if first != 0 || span != len {
+        return Err(LayoutError::Length { what, at, expected: len, found: span });
+    }
+    if last > i32::MAX as u32 {
+        return Err(LayoutError::Value { what, at, found: last.into(), limit: i32::MAX as u64 });
     }
     Ok(())
 }

@@ -39,7 +39,7 @@
 //! | 32 | i64 | processing time, ms since the Unix epoch |
 //! | 40 | u32 | offset of event times, `i64[rows]` (of a timer: its time); 0 when there are none |
 //! | 44 | u32 | offset of the key index, `u32[rows]`, each below the number of keys |
-//! | 48 | u32 | offset of the key offsets, `u32[keys + 1]`, into the key bytes |
+//! | 48 | u32 | offset of the key offsets, `u32[keys + 1]`, from 0 to the length of the key bytes and never going back |
 //! | 52 | u32, u32 | offset and length of the key bytes |
 //! | 60 | u32 | offset of the slot directory, one slot per key |
 //! | 64 | u32, u32 | offset and length of the slot bytes |
@@ -71,7 +71,7 @@
 //! | 1 | u8 | flags: 1 = has a validity bitmap |
 //! | 4 | u32 | N of f32\[N], else 0 |
 //! | 8 | u32, u32 | validity: offset and length of the bitmap; length 0 when there is none |
-//! | 16 | u32, u32 | offsets: offset and length of `i32[rows + 1]`, never descending, for utf8, binary (bytes) and list&lt;f32> (floats); else length 0 |
+//! | 16 | u32, u32 | offsets: offset and length of `i32[rows + 1]`, from 0 to the number of values and never going back, for utf8, binary (bytes) and list&lt;f32> (floats); else length 0 |
 //! | 24 | u32, u32 | values: offset and length |
 //!
 //! # Tables of an input
@@ -96,9 +96,9 @@
 //!
 //! # Fuzzing
 //!
-//! `tests/hostile.rs` writes valid buffers, breaks them (flipped bytes, cuts, splices, numbers
+//! `tests/batch/hostile.rs` writes valid buffers, breaks them (flipped bytes, cuts, splices, numbers
 //! overwritten with extreme ones) and reads what is left, in both directions. It is the fuzz target:
-//! `PROPTEST_CASES=1000000 cargo test --release -p millstream-batch --all-features hostile`.
+//! `PROPTEST_CASES=1000000 cargo test --release -p millstream-batch hostile`.
 #![forbid(unsafe_code)]
 #![no_std]
 extern crate alloc;

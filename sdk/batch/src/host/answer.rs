@@ -225,7 +225,7 @@ fn item(field: &Field, at: usize) -> Result<FieldRef, LayoutError> {
 
 /// Offsets after the checks that Arrow would panic on.
 fn offsets(buffer: &Buffer, entry: &Entry, at: usize, limit: usize) -> Result<OffsetBuffer<i32>, LayoutError> {
-    check_offsets("offset of column", at, entry.offsets.records(buffer.as_slice()), limit)?;
+    check_offsets("offsets of column", at, entry.offsets.records(buffer.as_slice()), limit)?;
     Ok(OffsetBuffer::new(scalars(buffer, entry.offsets)))
 }
 

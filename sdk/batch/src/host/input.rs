@@ -2,9 +2,10 @@
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Float32Array};
-use arrow::buffer::BooleanBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{
     Date32Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType, UInt32Type, UInt64Type,
 };
@@ -66,15 +67,20 @@ fn write_column(out: &mut Vec<u8>, at: usize, array: &dyn Array) -> Result<Writt
         ColumnType::ListF32 => {
             let array = array.as_list_opt::<i32>().ok_or_else(unsupported)?;
             let items = array.values().as_primitive_opt().ok_or_else(unsupported)?;
-            let (first, last) = put_offsets(out, &mut written, array.value_offsets())?;
-            written.values = put_items(out, items, first, last).ok_or_else(unsupported)??;
+            let offsets = array.value_offsets();
+            let rows = offsets.windows(2).map(|row| index(row[0])..index(row[1]));
+            let (first, last) = put_offsets(out, &mut written, offsets)?;
+            let nulls = array.nulls();
+            written.values = put_items(out, items, first..last, rows, nulls).ok_or_else(unsupported)??;
         }
         ColumnType::FixedF32(size) => {
             let array = array.as_fixed_size_list_opt().ok_or_else(unsupported)?;
             let items = array.values().as_primitive_opt().ok_or_else(unsupported)?;
-            let first = if array.is_empty() { 0 } else { index(array.value_offset(0)) };
-            let last = first + array.len() * size as usize;
-            written.values = put_items(out, items, first, last).ok_or_else(unsupported)??;
+            // A slice of a fixed list slices its items too: they begin at 0.
+            let size = size as usize;
+            let rows = (0..array.len()).map(|row| row * size..(row + 1) * size);
+            let nulls = array.nulls();
+            written.values = put_items(out, items, 0..array.len() * size, rows, nulls).ok_or_else(unsupported)??;
         }
         ColumnType::I32 => written.values = put_primitive::<Int32Type>(out, array).ok_or_else(unsupported)??,
         ColumnType::I64 => written.values = put_primitive::<Int64Type>(out, array).ok_or_else(unsupported)??,
@@ -98,17 +104,21 @@ fn put_primitive<T: ArrowPrimitiveType>(
     Some(put_bytes(out, array.as_primitive_opt::<T>()?.values().inner().as_slice()))
 }
 
-/// The floats of lists; `None` when one of them is null or missing.
+/// The floats of lists; `None` when one is missing, or null in a list that is not.
 fn put_items(
     out: &mut Vec<u8>,
     items: &Float32Array,
-    first: usize,
-    last: usize,
+    all: Range<usize>,
+    rows: impl Iterator<Item = Range<usize>>,
+    nulls: Option<&NullBuffer>,
 ) -> Option<Result<(u32, u32), LayoutError>> {
-    if items.null_count() > 0 && (first..last).any(|item| item >= items.len() || items.is_null(item)) {
-        return None;
+    if items.null_count() > 0 {
+        let held = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row));
+        if rows.enumerate().any(|(row, mut items_of)| held(row) && items_of.any(|item| items.is_null(item))) {
+            return None;
+        }
     }
-    Some(put_bytes(out, items.values().inner().as_slice().get(first * 4..last * 4)?))
+    Some(put_bytes(out, items.values().inner().as_slice().get(all.start * 4..all.end * 4)?))
 }
 
 /// Writes offsets that begin at 0, and returns where those of the array begin and end.
