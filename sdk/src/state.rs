@@ -40,25 +40,40 @@ pub trait State: StateField + Default {
         Err(StateError::Version { found: from, expected: Self::VERSION })
     }
 
-    /// Reads a slot written by `version`.
-    fn from_slot(version: u32, slot: &[u8]) -> Result<Self, StateError> {
-        if version == Self::VERSION { decode(slot) } else { Self::migrate(version, slot) }
+    /// Reads a slot written by `version` over this value, whatever it holds.
+    fn load(&mut self, version: u32, slot: &[u8]) -> Result<(), StateError> {
+        if version == Self::VERSION {
+            decode_into(self, slot)
+        } else {
+            *self = Self::migrate(version, slot)?;
+            Ok(())
+        }
     }
 }
 
 /// Reads exactly one value.
-pub fn decode<T: StateField>(slot: &[u8]) -> Result<T, StateError> {
+pub fn decode<T: StateField + Default>(slot: &[u8]) -> Result<T, StateError> {
+    let mut value = T::default();
+    decode_into(&mut value, slot)?;
+    Ok(value)
+}
+
+/// Reads exactly one value over an existing one, whose memory is used again. After an error it holds
+/// anything.
+#[inline]
+pub fn decode_into<T: StateField>(value: &mut T, slot: &[u8]) -> Result<(), StateError> {
     if let Some(expected) = T::FIXED_SIZE
         && slot.len() != expected
     {
         return Err(StateError::Size { found: slot.len(), expected });
     }
     let mut rest = slot;
-    let value = T::read(&mut rest)?;
-    if rest.is_empty() { Ok(value) } else { Err(StateError::TooLong { left: rest.len() }) }
+    value.read_over(&mut rest)?;
+    if rest.is_empty() { Ok(()) } else { Err(StateError::TooLong { left: rest.len() }) }
 }
 
 /// Writes one value into `out`, whose former content is dropped.
+#[inline]
 pub fn encode<T: StateField>(value: &T, out: &mut Vec<u8>) {
     // Every byte is overwritten; a scratch buffer of a fixed-size state is never cleared again.
     out.resize(value.size(), 0);

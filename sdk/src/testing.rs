@@ -182,8 +182,9 @@ impl<P: Plugin> Harness<P> {
     /// When its slot is no `S`.
     pub fn state<S: State>(&self, key: impl AsRef<[u8]>) -> Option<S> {
         let (version, slot) = self.slots.get(key.as_ref())?;
-        match S::from_slot(*version, slot) {
-            Ok(state) => Some(state),
+        let mut state = S::default();
+        match state.load(*version, slot) {
+            Ok(()) => Some(state),
             Err(error) => panic!("{error}"),
         }
     }

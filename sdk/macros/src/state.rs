@@ -56,6 +56,15 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
                     #(#idents: ::millstream_sdk::state::StateField::read(slot)?,)*
                 })
             }
+
+            #[inline]
+            fn read_over(
+                &mut self,
+                slot: &mut &[u8],
+            ) -> ::core::result::Result<(), ::millstream_sdk::state::StateError> {
+                #(::millstream_sdk::state::StateField::read_over(&mut self.#idents, slot)?;)*
+                ::core::result::Result::Ok(())
+            }
         }
 
         #[automatically_derived]

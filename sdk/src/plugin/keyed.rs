@@ -1,14 +1,15 @@
 //! Batches through an operator with state per key.
 //!
 //! Rows are processed in order. A key's slot is decoded once, when its first row comes, and its
-//! state is encoded once, after its last row in the batch, and only if its bytes changed. Most keys
-//! have one row in a batch: their state never leaves the stack. The others wait in a vector that is
-//! kept from batch to batch.
+//! state is encoded once, after its last row in the batch, and only put into the answer if its bytes
+//! changed. Most keys have one row in a batch: they all pass through the same state in memory, which
+//! therefore stays in the processor's cache. The others each have one until their last row. States
+//! are decoded in place over earlier ones, so nothing is allocated and little is copied.
 //!
-//! **A rejected row leaves no trace in the state**, at no cost for the rows around it. For a key's
-//! first row the state before it is the slot itself, which is simply decoded again when there is a
-//! next row. Only before a key's second and later rows in the same batch is the state encoded into
-//! a scratch buffer, from which it is restored if the row is rejected.
+//! **A rejected row leaves no trace in the state**, at next to no cost for the rows around it. For a
+//! key's first row the state before it is the slot itself, which is simply decoded again when there
+//! is a next row. Only before a key's second and later rows in the same batch is the state encoded
+//! into a scratch buffer, from which it is restored if the row is rejected.
 
 use std::cell::Cell;
 
@@ -21,7 +22,7 @@ use super::{
 use crate::context::{Context, Host};
 use crate::output::{Output, PortSet};
 use crate::row::{ReadRow, Row};
-use crate::state::{State, StateError, StateField, decode, encode};
+use crate::state::{State, StateError, StateField, decode_into, encode};
 use crate::{Config, Error, Result};
 
 /// Takes batches through a [`KeyedOperator`].
@@ -30,17 +31,22 @@ pub struct Keyed<Op: KeyedOperator> {
     output: Output<Op::Out>,
     answer: Answer,
     counters: Vec<Cell<u64>>,
-    /// Rows of each key that are still to come in the batch.
-    remaining: Vec<u32>,
-    /// States of keys with more rows to come.
-    waiting: Vec<Option<Entry<Op::State>>>,
+    keys: Vec<Key>,
+    /// Decoded states; the first one serves all keys with a single row.
+    states: Vec<Op::State>,
+    /// How many of them the batch in hand uses.
+    used: usize,
     scratch: Vec<u8>,
 }
 
-/// The state of a key within a batch.
-struct Entry<S> {
-    state: S,
-    /// Whether a row of this batch was processed on it.
+/// What is known of a key within the batch in hand.
+#[derive(Clone, Copy, Default)]
+struct Key {
+    /// Rows that are still to come.
+    remaining: u32,
+    /// Where its decoded state is.
+    state: Option<u32>,
+    /// Whether a row was processed on it.
     touched: bool,
     /// Whether the operator has cleared it since.
     cleared: bool,
@@ -64,8 +70,9 @@ impl<Op: KeyedOperator + Plugin> Runner for Keyed<Op> {
             output: Output::default(),
             answer: Answer::new(),
             counters: vec![Cell::new(0); Op::COUNTERS.len()],
-            remaining: Vec::new(),
-            waiting: Vec::new(),
+            keys: Vec::new(),
+            states: Vec::new(),
+            used: 0,
             scratch: Vec::new(),
         })
     }
@@ -92,15 +99,36 @@ impl<Op: KeyedOperator + Plugin> Runner for Keyed<Op> {
 
 impl<Op: KeyedOperator> Keyed<Op> {
     fn count_rows(&mut self, input: &Input<'_>) {
-        self.remaining.clear();
-        self.remaining.resize(input.keys(), 0);
-        self.waiting.clear();
-        self.waiting.resize_with(input.keys(), || None);
+        self.keys.clear();
+        self.keys.resize(input.keys(), Key::default());
+        self.used = 1;
+        if self.states.is_empty() {
+            self.states.push(Op::State::default());
+        }
         for key in (0..input.rows()).filter_map(|row| input.key_index(row)) {
-            if let Some(remaining) = self.remaining.get_mut(key as usize) {
-                *remaining += 1;
+            if let Some(key) = self.keys.get_mut(key as usize) {
+                key.remaining += 1;
             }
         }
+    }
+
+    /// Decodes a key's state, and says where it is.
+    #[inline]
+    fn load(&mut self, input: &Input<'_>, key: u32, last: bool) -> Result<u32> {
+        let place = if last { 0 } else { self.used };
+        if place == self.states.len() {
+            self.states.push(Op::State::default());
+        }
+        self.used += usize::from(!last);
+        if let Some(state) = self.states.get_mut(place) {
+            match input.slot(key) {
+                Some(slot) => {
+                    state.load(slot.version, slot.bytes).map_err(|error| state_error(input, key, &error))?;
+                }
+                None => *state = Op::State::default(),
+            }
+        }
+        Ok(place as u32)
     }
 
     #[inline]
@@ -112,23 +140,21 @@ impl<Op: KeyedOperator> Keyed<Op> {
         key: u32,
         value: Result<Op::In<'_>>,
     ) -> Result<()> {
-        // `Input` has checked that keys lie within the table.
-        let (Some(remaining), Some(waiting)) =
-            (self.remaining.get_mut(key as usize), self.waiting.get_mut(key as usize))
-        else {
+        let Some(last) = self.keys.get_mut(key as usize).map(|info| {
+            info.remaining -= 1;
+            info.remaining == 0
+        }) else {
+            // `Input` has checked that keys lie within the table.
             return Ok(());
         };
-        *remaining -= 1;
-        let last = *remaining == 0;
-        let mut only = None;
-        let home = if last && waiting.is_none() { &mut only } else { waiting };
-        if home.is_none() {
-            let state = load(input, key).map_err(|error| state_error(input, key, &error))?;
-            *home = Some(Entry { state, touched: false, cleared: false });
-        }
-        let Some(entry) = home else { return Ok(()) };
-        if entry.touched {
-            encode(&entry.state, &mut self.scratch);
+        let place = match self.keys[key as usize].state {
+            Some(place) => place,
+            None => self.load(input, key, last)?,
+        };
+        let info = &mut self.keys[key as usize];
+        let state = &mut self.states[place as usize];
+        if info.touched {
+            encode(state, &mut self.scratch);
         }
 
         let context = Context {
@@ -139,49 +165,51 @@ impl<Op: KeyedOperator> Keyed<Op> {
             key: Some(key),
             clear_state: Cell::new(false),
         };
-        let result = value.and_then(|value| self.operator.process(value, &mut entry.state, &mut self.output, &context));
+        let result = value.and_then(|value| self.operator.process(value, state, &mut self.output, &context));
         match result {
             Ok(()) => {
-                entry.touched = true;
-                entry.cleared = context.clear_state.get();
-                if entry.cleared {
-                    entry.state = Op::State::default();
+                info.state = Some(place);
+                info.touched = true;
+                info.cleared = context.clear_state.get();
+                if info.cleared {
+                    *state = Op::State::default();
                 }
             }
             Err(error) => {
                 Op::Out::undo(&mut self.output.ports);
                 reject(&mut self.answer, row as u32, error)?;
-                if !entry.touched {
-                    *home = None;
+                if !info.touched {
+                    // The next row of the key decodes the slot again.
                     return Ok(());
                 }
-                entry.state = decode(&self.scratch).map_err(|error| state_error(input, key, &error))?;
+                decode_into(state, &self.scratch).map_err(|error| state_error(input, key, &error))?;
             }
         }
         if last {
-            write_back(&mut self.answer, &mut self.scratch, input, key, entry);
+            let cleared = info.cleared;
+            write_back(&mut self.answer, &mut self.scratch, input, key, state, cleared);
         }
         Ok(())
     }
 }
 
-fn load<S: State>(input: &Input<'_>, key: u32) -> Result<S, StateError> {
-    match input.slot(key) {
-        Some(slot) => S::from_slot(slot.version, slot.bytes),
-        None => Ok(S::default()),
-    }
-}
-
 /// Puts the state of a key into the answer, unless the host has the same bytes.
-fn write_back<S: State>(answer: &mut Answer, scratch: &mut Vec<u8>, input: &Input<'_>, key: u32, entry: &Entry<S>) {
+fn write_back<S: State>(
+    answer: &mut Answer,
+    scratch: &mut Vec<u8>,
+    input: &Input<'_>,
+    key: u32,
+    state: &S,
+    cleared: bool,
+) {
     let before = input.slot(key);
-    if entry.cleared {
+    if cleared {
         if before.is_some() {
             answer.delete_slot(key);
         }
         return;
     }
-    encode(&entry.state, scratch);
+    encode(state, scratch);
     if before.is_none_or(|slot| slot.version != S::VERSION || slot.bytes != scratch.as_slice()) {
         answer.set_slot(key, scratch);
     }

@@ -18,6 +18,14 @@ pub trait StateField: Sized {
     /// Takes one value off the front of `bytes`.
     fn read(bytes: &mut &[u8]) -> Result<Self, StateError>;
 
+    /// `read` over an existing value, which saves moving large ones. After an error it holds
+    /// anything.
+    #[inline]
+    fn read_over(&mut self, bytes: &mut &[u8]) -> Result<(), StateError> {
+        *self = Self::read(bytes)?;
+        Ok(())
+    }
+
     /// `write` for a run of values; numbers do it in one copy.
     #[inline]
     fn write_all<'b>(values: &[Self], mut out: &'b mut [u8]) -> &'b mut [u8] {
@@ -185,6 +193,11 @@ impl<T: StateField + Default + Copy, const N: usize> StateField for [T; N] {
         let mut values = [T::default(); N];
         T::read_all(&mut values, bytes)?;
         Ok(values)
+    }
+
+    #[inline]
+    fn read_over(&mut self, bytes: &mut &[u8]) -> Result<(), StateError> {
+        T::read_all(self, bytes)
     }
 }
 

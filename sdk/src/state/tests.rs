@@ -1,6 +1,12 @@
 use proptest::prelude::*;
 
 use super::*;
+
+fn loaded<S: State>(version: u32, slot: &[u8]) -> Result<S, StateError> {
+    let mut state = S::default();
+    state.load(version, slot).map(|()| state)
+}
+
 use crate::tiles::{Day, Hour, Tiles};
 
 #[derive(crate::State, Default, Clone, Debug, PartialEq)]
@@ -94,15 +100,15 @@ fn damaged_flags_and_text_are_refused() {
 
 #[test]
 fn an_older_version_goes_through_migrate() {
-    assert_eq!(Nested::from_slot(1, &5u32.to_le_bytes()), Ok(Nested { count: 5 }));
-    assert_eq!(Nested::from_slot(2, &6u64.to_le_bytes()), Ok(Nested { count: 6 }));
-    let error = Nested::from_slot(7, &[]).unwrap_err();
+    assert_eq!(loaded::<Nested>(1, &5u32.to_le_bytes()), Ok(Nested { count: 5 }));
+    assert_eq!(loaded::<Nested>(2, &6u64.to_le_bytes()), Ok(Nested { count: 6 }));
+    let error = loaded::<Nested>(7, &[]).unwrap_err();
     assert!(error.to_string().contains("state version 7, this plugin has version 2"), "{error}");
 }
 
 #[test]
 fn without_a_migration_another_version_is_an_error_that_names_both() {
-    let error = Fixed::from_slot(1, &slot(&Fixed::default())).unwrap_err();
+    let error = loaded::<Fixed>(1, &slot(&Fixed::default())).unwrap_err();
     assert_eq!(error, StateError::Version { found: 1, expected: 3 });
 }
 
@@ -127,6 +133,13 @@ proptest! {
     #[test]
     fn any_state_survives_its_slot(value in varying()) {
         prop_assert_eq!(decode::<Varying>(&slot(&value)), Ok(value));
+    }
+
+    #[test]
+    fn nothing_of_the_value_before_shines_through(before in varying(), value in varying()) {
+        let mut state = before;
+        prop_assert_eq!(decode_into(&mut state, &slot(&value)), Ok(()));
+        prop_assert_eq!(state, value);
     }
 
     #[test]

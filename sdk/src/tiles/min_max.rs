@@ -89,6 +89,15 @@ impl<const N: usize, U> StateField for TilesMinMax<N, U> {
 
     #[inline]
     fn read(bytes: &mut &[u8]) -> Result<Self, StateError> {
-        Ok(Self { tiles: Tiles::read(bytes)?, min: <[f64; N]>::read(bytes)?, max: <[f64; N]>::read(bytes)? })
+        let mut tiles = Self::default();
+        tiles.read_over(bytes)?;
+        Ok(tiles)
+    }
+
+    #[inline]
+    fn read_over(&mut self, bytes: &mut &[u8]) -> Result<(), StateError> {
+        self.tiles.read_over(bytes)?;
+        self.min.read_over(bytes)?;
+        self.max.read_over(bytes)
     }
 }

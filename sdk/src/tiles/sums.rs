@@ -192,20 +192,22 @@ impl<const N: usize, U> StateField for Tiles<N, U> {
 
     #[inline]
     fn read(bytes: &mut &[u8]) -> Result<Self, StateError> {
-        let head = i64::read(bytes)?;
-        let position = u32::read(bytes)?;
-        // Everything below indexes with it.
-        if position as usize >= N {
+        let mut tiles = Self::default();
+        tiles.read_over(bytes)?;
+        Ok(tiles)
+    }
+
+    #[inline]
+    fn read_over(&mut self, bytes: &mut &[u8]) -> Result<(), StateError> {
+        self.head.read_over(bytes)?;
+        self.position.read_over(bytes)?;
+        // Everything else indexes with it.
+        if self.position as usize >= N {
             return Err(StateError::Malformed("a ring of tiles points outside of itself"));
         }
-        Ok(Self {
-            head,
-            position,
-            count: u32::read(bytes)?,
-            sum: f64::read(bytes)?,
-            counts: <[u32; N]>::read(bytes)?,
-            sums: <[f64; N]>::read(bytes)?,
-            width: PhantomData,
-        })
+        self.count.read_over(bytes)?;
+        self.sum.read_over(bytes)?;
+        self.counts.read_over(bytes)?;
+        self.sums.read_over(bytes)
     }
 }
