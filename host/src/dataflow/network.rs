@@ -37,6 +37,8 @@ pub enum Event {
         epoch: u64,
         /// State that changed in it.
         dirty: Vec<DirtySlots>,
+        /// Watermark of the stage in milliseconds since the Unix epoch; `i64::MIN` without one.
+        watermark: i64,
     },
     /// A sink has written an epoch.
     Flushed {

@@ -275,10 +275,11 @@ impl Worker {
 
     /// The epoch ends at a keyed stage: state goes to the store, and the next epoch begins at once.
     fn barrier(&mut self, index: usize, header: &Header) {
+        let watermark = self.watermark(index);
         let stage = &mut self.stages[index];
         let dirty = stage.operators.iter_mut().filter_map(|(_, o)| o.hand_over(header.epoch)).collect();
         // The coordinator that is gone has no use for it.
-        let _ = self.events.send(Event::HandedOver { epoch: header.epoch, dirty });
+        let _ = self.events.send(Event::HandedOver { epoch: header.epoch, dirty, watermark });
         self.outlet.barrier(&self.layout.stages[index], header);
         self.begin_epoch(index, header.epoch + 1);
     }

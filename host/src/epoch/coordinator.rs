@@ -38,6 +38,8 @@ struct Gathering {
     epoch: u64,
     missing: usize,
     dirty: Vec<DirtySlots>,
+    /// The least of all stages: what has expired by it, no operator can still read.
+    watermark: i64,
 }
 
 impl<'a> Coordinator<'a> {
@@ -118,9 +120,10 @@ impl<'a> Coordinator<'a> {
                     }
                     running = 0;
                 }
-                Event::HandedOver { epoch, dirty } => {
+                Event::HandedOver { epoch, dirty, watermark } => {
                     if let Some(g) = gathering.as_mut().filter(|g| g.epoch == epoch) {
                         g.dirty.extend(dirty);
+                        g.watermark = g.watermark.min(watermark);
                         g.missing -= 1;
                         complete = g.missing == 0;
                     }
@@ -144,12 +147,15 @@ impl<'a> Coordinator<'a> {
         // Settled before any row of the next epoch exists, so that every worker sees the same.
         (self.before_epoch)(self.epoch);
         self.network.barrier();
-        Gathering { epoch, missing: self.network.reports(), dirty: Vec::new() }
+        Gathering { epoch, missing: self.network.reports(), dirty: Vec::new(), watermark: i64::MAX }
     }
 
     fn commit(&mut self, gathered: Gathering) -> Result<(), Failure> {
         if let Some(store) = &self.store {
             store.apply(gathered.epoch, &gathered.dirty).map_err(|e| Failure::new("state", e))?;
+            if gathered.watermark != i64::MIN && gathered.watermark != i64::MAX {
+                store.collect_expired(gathered.watermark);
+            }
         }
         self.network.applied(gathered.epoch);
         self.network.stats().epoch_committed();

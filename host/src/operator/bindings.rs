@@ -8,8 +8,8 @@ wasmtime::component::bindgen!({
     require_store_data_send: true,
 });
 
-pub(super) use exports::millstream::operator::guest;
 pub(super) use self::millstream::operator::types::Error;
+pub(super) use exports::millstream::operator::guest;
 
 /// Name of an optional export.
 pub(super) const MIGRATE_STATE: &str = "millstream:operator/migrate-state@1.0.0";
