@@ -3,7 +3,7 @@
 //! flight drains before more is taken in.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arrow::array::{Array, UInt32Array};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, select};
@@ -25,6 +25,12 @@ pub(crate) struct Names {
     pub partitions: Vec<Arc<str>>,
 }
 
+/// How long a worker looks for work before it sleeps: about what a wake-up costs.
+const LINGER: Duration = Duration::from_micros(50);
+
+/// Rows of a small block: far below what a block holds when the pipeline is busy.
+const SMALL: usize = 64;
+
 pub(crate) struct Worker {
     pub graph: Arc<Graph>,
     pub layout: Arc<Layout>,
@@ -44,6 +50,9 @@ pub(crate) struct Worker {
 pub(crate) struct Scratch {
     emitted: Emitted,
     pending: Vec<(Target, Batch)>,
+    /// Whether the last block was small: the rate is low, and latency counts more than processor
+    /// time.
+    small: bool,
 }
 
 /// A stage on one worker.
@@ -61,6 +70,7 @@ pub(crate) struct StageState {
 impl Worker {
     /// Runs until told to stop.
     pub(crate) fn run(mut self) -> Result<(), Failure> {
+        let mut idle: Option<Instant> = None;
         loop {
             loop {
                 match self.inbox.try_recv() {
@@ -70,12 +80,21 @@ impl Worker {
                 }
             }
             if self.advance()? {
+                idle = None;
                 continue;
             }
             if let Ok(block) = self.intake.try_recv() {
                 self.take_in(block)?;
+                idle = None;
                 continue;
             }
+            // What another worker has of a small block that this one waits for is a few microseconds
+            // away; going to sleep and being woken takes longer.
+            if self.scratch.small && idle.get_or_insert_with(Instant::now).elapsed() < LINGER {
+                std::thread::yield_now();
+                continue;
+            }
+            idle = None;
             select! {
                 recv(self.inbox) -> message => match message {
                     Ok(ToWorker::Stop) | Err(_) => return Ok(()),
@@ -163,6 +182,7 @@ impl Worker {
         let newest = &mut self.stages[index].newest[usize::from(header.source)];
         *newest = (*newest).max(header.max_event_time);
         if let Some(batch) = batch.filter(|b| !b.is_empty()) {
+            self.scratch.small = batch.rows() <= SMALL;
             let mut pending = std::mem::take(&mut self.scratch.pending);
             match stage.root {
                 Root::Source(source) => self.fan_out(Origin::Source(source), batch, &mut pending),
