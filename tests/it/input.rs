@@ -51,7 +51,7 @@ fn copy(input: &[u8]) -> (Vec<i64>, Vec<(u64, String)>) {
         .iter()
         .map(|r| (r["offset"].as_u64().unwrap(), r["reason"].as_str().unwrap().to_owned()))
         .collect();
-    assert_eq!(report["dead_letters"].as_u64(), Some(rejected.len() as u64), "{report}");
+    assert_eq!(report["dead_lettered"].as_u64(), Some(rejected.len() as u64), "{report}");
     (out, rejected)
 }
 
