@@ -9,7 +9,7 @@ wasmtime::component::bindgen!({
 });
 
 pub(super) use exports::millstream::operator::guest;
-pub(super) use millstream::operator::types::Error;
+pub(super) use self::millstream::operator::types::Error;
 
 /// Name of an optional export.
 pub(super) const MIGRATE_STATE: &str = "millstream:operator/migrate-state@1.0.0";

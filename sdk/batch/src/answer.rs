@@ -5,16 +5,13 @@
 
 use alloc::vec::Vec;
 
-use crate::builder::{ColumnBuilder, Columns};
-use crate::encode::{Written, put_bytes, put_values};
+use crate::encode::put_bytes;
 use crate::layout::{
-    COLUMN, ENTRY, HEADER, KIND_ANSWER, PORT, at, begin, count, new_header, patch, position, put_u32, put_u64, reserve,
-    seal,
+    ENTRY, HEADER, KIND_ANSWER, PORT, at, begin, count, new_header, patch, position, put_u32, put_u64, reserve, seal,
 };
+use crate::port::{Port, write_port};
 use crate::{Input, LayoutError};
 
-/// Flag of a port whose row `i` comes from input row `i`.
-pub(crate) const IDENTITY: u32 = 1;
 /// Flag of a slot that is deleted.
 pub(crate) const DELETED: u32 = 1;
 /// Flag of a timer that is cancelled.
@@ -22,62 +19,6 @@ pub(crate) const CANCELLED: u32 = 1;
 /// Kinds of counter increments.
 pub(crate) const WHOLE: u32 = 0;
 pub(crate) const FRACTION: u32 = 1;
-
-/// The rows of one output port: columns, and for each row the input row it comes from.
-#[derive(Clone, Debug, Default)]
-pub struct PortBuilder<C> {
-    /// The columns; push one value to each, then call [`PortBuilder::end_row`].
-    pub columns: C,
-    origins: Vec<u32>,
-}
-
-impl<C: Columns> PortBuilder<C> {
-    /// A port without rows.
-    pub fn new(columns: C) -> Self {
-        Self { columns, origins: Vec::new() }
-    }
-
-    /// Ends a row that comes from row `origin` of the input. Origins never go back.
-    #[inline]
-    pub fn end_row(&mut self, origin: u32) {
-        self.origins.push(origin);
-    }
-
-    /// Number of ended rows.
-    pub fn rows(&self) -> usize {
-        self.origins.len()
-    }
-
-    /// Forgets all rows from `rows` on, in every column, also those of a row that was not ended.
-    pub fn truncate(&mut self, rows: usize) {
-        self.origins.truncate(rows);
-        self.columns.each_mut(&mut |column| column.truncate(rows));
-    }
-}
-
-/// An output port of any row type, as [`Answer::finish`] takes it.
-pub trait Port {
-    /// Input row of every output row.
-    fn origins(&self) -> &[u32];
-    /// Shows every column, in the declared order.
-    fn each(&self, visit: &mut dyn FnMut(&dyn ColumnBuilder));
-    /// Forgets all rows; capacity stays.
-    fn clear(&mut self);
-}
-
-impl<C: Columns> Port for PortBuilder<C> {
-    fn origins(&self) -> &[u32] {
-        &self.origins
-    }
-
-    fn each(&self, visit: &mut dyn FnMut(&dyn ColumnBuilder)) {
-        self.columns.each(visit);
-    }
-
-    fn clear(&mut self) {
-        self.truncate(0);
-    }
-}
 
 /// An answer under construction; one serves all batches of an instance.
 #[derive(Clone, Debug)]
@@ -305,52 +246,4 @@ fn counter_entry(index: u32, kind: u32, value: u64) -> [u8; ENTRY] {
     put_u32(&mut entry, 4, kind);
     put_u64(&mut entry, 8, value);
     entry
-}
-
-/// Writes a port's origins and columns; returns its entry of the port directory.
-fn write_port(out: &mut Vec<u8>, port: &dyn Port, rows_in: usize) -> Result<[u8; PORT], LayoutError> {
-    let origins = port.origins();
-    let mut columns = 0;
-    port.each(&mut |_| columns += 1);
-    // Loops without a branch, so that they are vectorised.
-    let identity = origins.len() == rows_in
-        && origins.iter().zip(0_u32..).fold(true, |same, (&origin, row)| same & (origin == row));
-    let mut entry = [0; PORT];
-    put_u32(&mut entry, 0, count("number of output rows", origins.len())?);
-    put_u32(&mut entry, 4, count("number of columns", columns)?);
-    if identity {
-        put_u32(&mut entry, 8, IDENTITY);
-    } else {
-        put_u32(&mut entry, 12, put_values(out, origins)?.0);
-    }
-    put_u32(&mut entry, 16, begin(out));
-    write_columns(out, origins.len(), columns, &mut |visit| port.each(visit))?;
-    Ok(entry)
-}
-
-/// Shows columns one by one.
-type Each<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&dyn ColumnBuilder));
-
-/// Writes a column directory where the buffer ends, and the columns behind it.
-pub(crate) fn write_columns(out: &mut Vec<u8>, rows: usize, columns: usize, each: Each<'_>) -> Result<(), LayoutError> {
-    let directory = reserve(out, columns * COLUMN);
-    let mut result = Ok(());
-    let mut index = 0;
-    each(&mut |column| {
-        if result.is_ok() {
-            result = write_column(out, column, index, rows).map(|written| {
-                patch(out, directory + index * COLUMN, &written.entry());
-            });
-        }
-        index += 1;
-    });
-    result
-}
-
-fn write_column(out: &mut Vec<u8>, column: &dyn ColumnBuilder, at: usize, rows: usize) -> Result<Written, LayoutError> {
-    if column.len() != rows {
-        let (expected, found) = (rows as u64, column.len() as u64);
-        return Err(LayoutError::Length { what: "rows of column", at, expected, found });
-    }
-    column.encode(at, out)
 }

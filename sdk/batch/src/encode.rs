@@ -2,8 +2,9 @@
 
 use alloc::vec::Vec;
 
-use crate::column::HAS_VALIDITY;
-use crate::layout::{COLUMN, begin, count, put_u32};
+use crate::builder::ColumnBuilder;
+use crate::entry::HAS_VALIDITY;
+use crate::layout::{COLUMN, begin, count, patch, put_u32, reserve};
 use crate::native::Native;
 use crate::{ColumnType, LayoutError};
 
@@ -59,4 +60,31 @@ pub(crate) fn append_values<T: Native>(out: &mut Vec<u8>, values: &[T]) {
             *place = value.to_bytes();
         }
     }
+}
+
+/// Shows columns one by one.
+type Each<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&dyn ColumnBuilder));
+
+/// Writes a column directory where the buffer ends, and the columns behind it.
+pub(crate) fn write_columns(out: &mut Vec<u8>, rows: usize, columns: usize, each: Each<'_>) -> Result<(), LayoutError> {
+    let directory = reserve(out, columns * COLUMN);
+    let mut result = Ok(());
+    let mut index = 0;
+    each(&mut |column| {
+        if result.is_ok() {
+            result = write_column(out, column, index, rows).map(|written| {
+                patch(out, directory + index * COLUMN, &written.entry());
+            });
+        }
+        index += 1;
+    });
+    result
+}
+
+fn write_column(out: &mut Vec<u8>, column: &dyn ColumnBuilder, at: usize, rows: usize) -> Result<Written, LayoutError> {
+    if column.len() != rows {
+        let (expected, found) = (rows as u64, column.len() as u64);
+        return Err(LayoutError::Length { what: "rows of column", at, expected, found });
+    }
+    column.encode(at, out)
 }

@@ -1,7 +1,8 @@
 //! A batch as the guest reads it: columns, event times, keys, and the keys' state.
 
 use crate::LayoutError;
-use crate::column::{Column, ColumnView, Entry};
+use crate::column::{Column, ColumnView};
+use crate::entry::Entry;
 use crate::layout::{
     COLUMN, ENTRY, HEADER, KIND_INPUT, KIND_TIMERS, Span, at, check_offsets, read_header, table, u16_at, u32_at, u64_at,
 };
@@ -167,7 +168,8 @@ impl<'a> Input<'a> {
             let limit = (self.directory.len() as u64).saturating_sub(1);
             return Err(LayoutError::Value { what: "index of column", at: index, found: index as u64, limit });
         };
-        Ok(Entry::parse(record, index, self.rows, self.bytes.len())?.column(self.bytes, index, self.rows()))
+        let entry = Entry::parse(record, index, self.rows, self.bytes.len())?;
+        Ok(Column::new(&entry, self.bytes, index, self.rows()))
     }
 
     /// The column at `index` as the view `V`; make it once per batch.

@@ -2,9 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::answer::write_columns;
 use crate::builder::Columns;
-use crate::encode::put_values;
+use crate::encode::{put_values, write_columns};
 use crate::input::InputKind;
 use crate::layout::{ENTRY, HEADER, at, begin, count, new_header, patch, position, put_u32, put_u64, reserve, seal};
 use crate::{LayoutError, Slot};

@@ -1,8 +1,8 @@
 //! The packed batch layout, format 1: how a batch crosses the sandbox, in one buffer each way.
 //!
-//! The host writes an *input* ([`write_arrow_input`], or [`write_input`] in tests), the guest reads
+//! The host writes an *input* (`write_arrow_input`, or [`write_input`] in tests), the guest reads
 //! it in place ([`Input`]) and builds an [`Answer`], and the host reads that as Arrow batches that
-//! share its bytes ([`AnswerView`], or [`AnswerRef`] without Arrow). Columns have Arrow's layout, so
+//! share its bytes (`AnswerView`, or [`AnswerRef`] without Arrow). Columns have Arrow's layout, so
 //! that each is one copy in and none out.
 //!
 //! Neither side trusts the other's bytes. Both check every count and offset before they use it: a
@@ -99,17 +99,22 @@
 //! `tests/batch/hostile.rs` writes valid buffers, breaks them (flipped bytes, cuts, splices, numbers
 //! overwritten with extreme ones) and reads what is left, in both directions. It is the fuzz target:
 //! `PROPTEST_CASES=1000000 cargo test --release -p millstream-batch hostile`.
+
 #![forbid(unsafe_code)]
 #![no_std]
+
 extern crate alloc;
 #[cfg(any(test, feature = "arrow"))]
 extern crate std;
 
 mod answer;
+mod answer_index;
 mod answer_ref;
 mod builder;
+mod changes;
 mod column;
 mod encode;
+mod entry;
 mod error;
 #[cfg(feature = "arrow")]
 mod host;
@@ -117,14 +122,16 @@ mod input;
 mod input_writer;
 mod layout;
 mod native;
+mod port;
 mod types;
 
-pub use answer::{Answer, Port, PortBuilder};
-pub use answer_ref::{AnswerRef, AnswerSpec, CounterIncrement, Increment, Limits, RowError, SlotChange, TimerChange};
+pub use answer::Answer;
+pub use answer_ref::AnswerRef;
 pub use builder::{
     AnyBuilder, BinaryBuilder, BoolBuilder, ColumnBuilder, Columns, FixedF32Builder, ListF32Builder, PrimitiveBuilder,
     Utf8Builder,
 };
+pub use changes::{AnswerSpec, CounterIncrement, Increment, Limits, RowError, SlotChange, TimerChange};
 pub use column::{
     BinaryColumn, BoolColumn, Column, ColumnView, FixedF32Column, Floats, ListF32Column, PrimitiveColumn, Utf8Column,
     Validity,
@@ -136,4 +143,5 @@ pub use input::{Input, InputKind, Slot};
 pub use input_writer::{InputParts, KeyTable, Keys, NoKeys, write_input};
 pub use layout::FORMAT;
 pub use native::Native;
+pub use port::{Port, PortBuilder};
 pub use types::ColumnType;

@@ -6,7 +6,7 @@
 //!
 //! Unknown fields are checked and skipped. Deliberate differences from serde_json: a field of the
 //! schema that occurs twice refuses the row, an unknown one may; numbers of unknown fields may be
-//! of any size; nesting ends at 64 levels; `-0` is an integer.
+//! of any size; nesting ends at 64 levels; `-0` is an integer; every float is the nearest one.
 
 use std::collections::HashMap;
 

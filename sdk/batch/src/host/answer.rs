@@ -16,8 +16,8 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 
 use super::column_type;
-use crate::answer_ref::{Index, PortIndex};
-use crate::column::Entry;
+use crate::answer_index::{Index, PortIndex};
+use crate::entry::Entry;
 use crate::layout::{Span, check_offsets};
 use crate::{AnswerSpec, ColumnType, CounterIncrement, LayoutError, Limits, RowError, SlotChange, TimerChange};
 

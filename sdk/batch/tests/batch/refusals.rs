@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Int16Array, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use millstream_batch::{
-    Answer, AnswerRef, AnswerSchemas, AnswerSpec, AnswerView, AnyBuilder, ColumnBuilder, ColumnType, Columns,
-    FixedF32Builder, Input, InputKind, InputParts, Keys, LayoutError, Limits, NoKeys, Port, PortBuilder,
-    PrimitiveColumn, Utf8Builder, Utf8Column, write_arrow_input, write_input,
+    Answer, AnswerRef, AnswerSchemas, AnswerSpec, AnswerView, AnyBuilder, BoolBuilder, BoolColumn, ColumnBuilder,
+    ColumnType, Columns, FixedF32Builder, Input, InputKind, InputParts, Keys, LayoutError, Limits, NoKeys, Port,
+    PortBuilder, PrimitiveColumn, Utf8Builder, Utf8Column, write_arrow_input, write_input,
 };
 
 use crate::rows::Table;
@@ -289,4 +289,37 @@ fn offsets_lead_from_the_first_value_to_the_last() {
     assert_eq!(view(0, 1).unwrap_err(), "packed batch: offsets of column 0 has length 3, expected 4");
     assert_eq!(view(2, 3).unwrap_err(), "packed batch: offsets of column 0 has length 3, expected 4");
     assert_eq!(view(2, 5).unwrap_err(), "packed batch: offsets of column 0 has length 5, expected 4");
+}
+
+#[test]
+fn a_slot_ends_within_the_slot_bytes_on_both_sides() {
+    let mut bytes = answer(&mut [], |answer| answer.set_slot(0, b"abc"));
+    let table = u32::from_le_bytes(bytes[32..36].try_into().unwrap()) as usize;
+    assert_eq!(read(&bytes).unwrap().slots().next().unwrap().bytes, Some(&b"abc"[..]));
+    bytes[table + 8] = 4;
+    assert!(matches!(read(&bytes), Err(LayoutError::Value { what: "end of slot", at: 0, found: 4, limit: 3 })));
+
+    let table = Table(vec![(Vec::new(), Some((1, b"abc".to_vec())))]);
+    let keys = Some(Keys { index: &[0], table: &table });
+    let parts =
+        InputParts { kind: InputKind::Batch, rows: 1, event_times: &[], keys, watermark: 0, processing_time: 0 };
+    write_input(&mut bytes, &parts, &()).unwrap();
+    let slots = u32::from_le_bytes(bytes[60..64].try_into().unwrap()) as usize;
+    assert_eq!(Input::parse(&bytes).unwrap().slot(0).unwrap().bytes, b"abc");
+    bytes[slots] = 1;
+    let error = Input::parse(&bytes).unwrap_err();
+    assert!(matches!(error, LayoutError::Value { what: "end of slot", at: 0, found: 4, limit: 3 }));
+}
+
+#[test]
+fn a_truncated_column_of_bool_forgets_its_bits() {
+    let mut column = BoolBuilder::new();
+    (0..11).for_each(|_| column.push(true));
+    column.truncate(9);
+    (0..8).for_each(|_| column.push(false));
+    let mut bytes = Vec::new();
+    write_input(&mut bytes, &parts(17), &vec![AnyBuilder::Bool(column)]).unwrap();
+    let view = Input::parse(&bytes).unwrap().column::<BoolColumn<'_>>(0).unwrap();
+    let read: Vec<_> = (0..17).map(|row| view.get(row).unwrap()).collect();
+    assert_eq!(read, [[true; 9].as_slice(), &[false; 8]].concat());
 }
