@@ -51,7 +51,7 @@ fn copy(input: &[u8]) -> (Vec<i64>, Vec<(u64, String)>) {
         .iter()
         .map(|r| (r["offset"].as_u64().unwrap(), r["reason"].as_str().unwrap().to_owned()))
         .collect();
-    assert_eq!(report["dead_letters"].as_u64(), Some(rejected.len() as u64), "{report}");
+    assert_eq!(report["dead_lettered"].as_u64(), Some(rejected.len() as u64), "{report}");
     (out, rejected)
 }
 
@@ -120,9 +120,12 @@ fn gzip_and_zstd_are_recognised_by_their_first_bytes() {
 #[test]
 fn a_missing_file_stops_the_run_with_its_name() {
     let job = Job::new(PIPELINE);
-    let finished = job.run();
+    let finished = job.host(&["run", "pipeline.toml"]);
     assert_eq!(finished.status.code(), Some(1), "{}", finished.stderr);
     assert!(finished.stderr.contains("in.jsonl"), "{}", finished.stderr);
+    let told = job.run();
+    assert_eq!((told.status.code(), &told.report()["exit_code"]), (Some(1), &1.into()));
+    assert!(told.report()["errors"][0]["message"].as_str().unwrap().contains("in.jsonl"), "{}", told.stdout);
 }
 
 #[test]
@@ -132,9 +135,7 @@ fn standard_input_to_standard_output_works_as_a_filter() {
         "connector = \"stdout\"\ninputs = [\"in\"]",
     );
     let job = Job::new(&pipeline);
-    let mut command = std::process::Command::new(millstream_tests::host());
-    command.current_dir(job.folder.path()).args(["run", "pipeline.toml", "--no-progress"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = job.command(&["run", "pipeline.toml"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     writeln!(stdin, "{}\n{}", line(1), line(2)).unwrap();
     drop(stdin);

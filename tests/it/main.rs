@@ -1,5 +1,13 @@
 //! End-to-end tests: the real binary, real plugins, real files.
 
+mod cli;
+mod csv;
+mod features;
+mod guests;
 mod input;
+mod scoring;
 mod signals;
+mod state;
+mod swap;
 mod tidy;
+mod two_sources;

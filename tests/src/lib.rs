@@ -1,12 +1,18 @@
 //! The harness of the end-to-end tests: a pipeline file in a folder of its own, the real host
 //! binary, and what came out.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// Longest that a test waits for a host: far beyond what a busy machine needs, so that only one
+/// that hangs gets there.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
@@ -44,7 +50,7 @@ pub fn real_transactions(test: &str) -> Option<PathBuf> {
     if found.is_none() {
         // Past the test runner's capture, so that it is seen in a green run too.
         let line = format!("SKIPPED {test}: no transactions.jsonl.gz in MILLSTREAM_TEST_DATA\n");
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
     found
 }
@@ -108,35 +114,108 @@ impl Job {
         std::fs::rename(beside, place).expect("a renamed plugin");
     }
 
-    /// The command `millstream run pipeline.toml --json`, to which arguments can be added.
-    pub fn command(&self) -> Command {
+    /// Appends to a file of the folder.
+    pub fn append(&self, name: &str, content: impl AsRef<[u8]>) {
+        let mut file = std::fs::OpenOptions::new().append(true).open(self.path(name)).expect("an opened file");
+        file.write_all(content.as_ref()).expect("an appended file");
+    }
+
+    /// The host with these arguments, in the folder. Nothing to read on its standard input, both
+    /// outputs piped.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(host());
-        command.current_dir(self.folder.path()).args(["run", "pipeline.toml", "--json", "--no-progress"]);
+        command.current_dir(self.folder.path()).args(arguments).env_remove("MILLSTREAM_LOG");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    /// Runs the pipeline to its end.
-    pub fn run(&self) -> Finished {
-        finish(self.start())
+    /// Runs the host with these arguments to its end.
+    pub fn host(&self, arguments: &[&str]) -> Finished {
+        finish(self.command(arguments).spawn().expect("a started host"))
     }
 
-    /// Starts the pipeline.
-    pub fn start(&self) -> Child {
-        let mut command = self.command();
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().expect("a started host")
+    /// Runs the pipeline to its end, for its report.
+    pub fn run(&self) -> Finished {
+        self.run_with(&[])
+    }
+
+    /// The same with further arguments.
+    pub fn run_with(&self, arguments: &[&str]) -> Finished {
+        self.host(&[&RUN, arguments].concat())
+    }
+
+    /// Starts the pipeline. Its log goes to the file `log` of the folder, so that it can be read
+    /// meanwhile.
+    pub fn start(&self) -> Running<'_> {
+        let log = std::fs::File::create(self.path("log")).expect("a log file");
+        let child = self.command(&RUN).stderr(log).spawn().expect("a started host");
+        Running { job: self, child: Some(child) }
+    }
+
+    /// The text of a file; empty while it does not exist.
+    pub fn text(&self, name: &str) -> String {
+        std::fs::read(self.path(name)).map_or_else(|_| String::new(), |b| String::from_utf8_lossy(&b).into_owned())
     }
 
     /// The lines of an output file, parsed.
     pub fn rows(&self, name: &str) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.path(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
-        text.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{l}: {e}"))).collect()
+        parse_lines(&std::fs::read_to_string(self.path(name)).unwrap_or_else(|e| panic!("{name}: {e}")))
     }
 }
 
-/// Waits for a host that was started with both outputs piped.
+/// Arguments that run the pipeline for its report.
+const RUN: [&str; 4] = ["run", "pipeline.toml", "--json", "--no-progress"];
+
+/// A host at work; it ends with the test.
+pub struct Running<'a> {
+    job: &'a Job,
+    child: Option<Child>,
+}
+
+impl Running<'_> {
+    /// Waits for something that the host is expected to do.
+    pub fn wait_until(&mut self, what: &str, done: impl Fn(&Job) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(self.job) {
+            if let Some(status) = self.child.as_mut().and_then(|c| c.try_wait().ok().flatten()) {
+                panic!("it ended ({status}) before {what}\n{}", self.job.text("log"));
+            }
+            assert!(Instant::now() < deadline, "waited in vain: {what}\n{}", self.job.text("log"));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Sends a signal, such as `TERM`, and waits for the end.
+    pub fn stop(mut self, signal: &str) -> Finished {
+        let child = self.child.take().expect("it was not stopped before");
+        let sent = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|s| s.success()), "the signal was not sent");
+        let finished = finish(child);
+        Finished { stderr: self.job.text("log"), ..finished }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Waits for a host and gathers what it wrote to pipes. One that hangs is killed.
 pub fn finish(child: Child) -> Finished {
+    let id = child.id().to_string();
+    let (done, finished) = mpsc::channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        if finished.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-s", "KILL", &id]).status();
+        }
+    });
     let output = child.wait_with_output().expect("the host's output");
+    drop(done);
+    let _ = watchdog.join();
     Finished {
         status: output.status,
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -144,7 +223,19 @@ pub fn finish(child: Child) -> Finished {
     }
 }
 
-/// Reads a stream to its end, for tests that talk to a running host.
+/// Writes generated transactions to a file of the job's folder.
+pub fn generate(job: &Job, name: &str, rows: u64, more: &[&str]) {
+    let rows = rows.to_string();
+    let arguments = ["generate", "transactions", "--no-progress", "--rows", &rows, "--out", name];
+    drop(job.host(&[&arguments, more].concat()).succeeded());
+}
+
+/// The parsed lines of a text.
+pub fn parse_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{l}: {e}"))).collect()
+}
+
+/// Reads a stream to its end.
 pub fn read_all(mut stream: impl Read) -> String {
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("readable text");

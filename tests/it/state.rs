@@ -1,0 +1,191 @@
+//! Keyed state outlives a clean stop, and belongs to one running host.
+
+use millstream_tests::{Job, fixture, generate, plugin};
+
+const PIPELINE: &str = r#"
+[pipeline]
+name = "state"
+workers = 2
+
+[checkpoint]
+interval = "50ms"
+
+[state]
+path = "state"
+
+[plugins]
+folder = "plugins"
+watch = false
+
+[source.transactions]
+connector = "file"
+path = "all.jsonl"
+event_time = "timestamp"
+[source.transactions.fields]
+transaction_id = "i64"
+timestamp = "timestamp"
+user_id = "utf8"
+terminal_id = "utf8"
+amount = "f64"
+
+[operator.user-features]
+plugin = "feature-enrichment"
+inputs = ["transactions"]
+key = "user_id"
+
+[operator.terminal-features]
+plugin = "terminal-activity"
+inputs = ["user-features"]
+key = "terminal_id"
+
+[sink.out]
+connector = "file"
+inputs = ["terminal-features"]
+path = "out.jsonl"
+"#;
+
+/// Runs over `input` with the state of `state`; the lines that came out, sorted.
+fn run(job: &Job, input: &str, state: &str, workers: u32) -> Vec<String> {
+    let overrides = [
+        format!("source.transactions.path={input}"),
+        format!("state.path={state}"),
+        format!("pipeline.workers={workers}"),
+    ];
+    let arguments: Vec<&str> = overrides.iter().flat_map(|o| ["--set", o.as_str()]).collect();
+    drop(job.run_with(&arguments).succeeded());
+    let mut lines: Vec<String> = job.text("out.jsonl").lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// A job with `all.jsonl`, and its halves in `first.jsonl` and `second.jsonl`.
+fn halves() -> Job {
+    let job = Job::new(PIPELINE);
+    for name in ["feature-enrichment", "terminal-activity"] {
+        job.install(&plugin(name), &format!("{name}.wasm"));
+    }
+    // Three days: nothing expires.
+    generate(&job, "all.jsonl", 40_000, &["--seed", "3", "--days", "3", "--users", "500", "--terminals", "800"]);
+    let text = job.text("all.jsonl");
+    let lines: Vec<&str> = text.lines().collect();
+    let (first, second) = lines.split_at(20_000);
+    job.write("first.jsonl", first.join("\n"));
+    job.write("second.jsonl", second.join("\n"));
+    job
+}
+
+#[test]
+fn two_runs_over_halves_equal_one_run_over_all() {
+    let job = halves();
+    let whole = run(&job, "all.jsonl", "state-whole", 2);
+    let mut parts = run(&job, "first.jsonl", "state-halves", 2);
+    parts.extend(run(&job, "second.jsonl", "state-halves", 2));
+    parts.sort();
+    assert!(parts == whole, "state was lost between two runs");
+    // The second half alone differs, so the comparison above can fail.
+    let forgetful = run(&job, "second.jsonl", "state-empty", 2);
+    assert!(forgetful.iter().any(|line| whole.binary_search(line).is_err()));
+}
+
+#[test]
+fn state_is_found_again_by_another_number_of_workers() {
+    let job = halves();
+    let whole = run(&job, "all.jsonl", "state-whole", 1);
+    let mut parts = run(&job, "first.jsonl", "state-halves", 1);
+    parts.extend(run(&job, "second.jsonl", "state-halves", 3));
+    parts.sort();
+    assert!(parts == whole, "state was lost when the number of workers changed");
+}
+
+const COUNTER: &str = r#"
+[pipeline]
+name = "counter"
+
+[state]
+path = "state"
+
+[plugins]
+folder = "plugins"
+
+[source.in]
+connector = "file"
+path = "in.jsonl"
+follow = true
+[source.in.fields]
+user = "utf8"
+
+[operator.count]
+plugin = "counter"
+inputs = ["in"]
+key = "user"
+
+[sink.out]
+connector = "file"
+inputs = ["count"]
+path = "out.jsonl"
+"#;
+
+fn counter() -> Job {
+    let job = Job::new(COUNTER);
+    job.install(&fixture("counter-v1"), "counter.wasm");
+    job.write("in.jsonl", "{\"user\":\"a\"}\n{\"user\":\"b\"}\n{\"user\":\"a\"}\n");
+    job
+}
+
+fn counts(job: &Job) -> Vec<u64> {
+    job.rows("out.jsonl").iter().map(|r| r["count"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn a_state_folder_in_use_is_refused_and_left_alone() {
+    let job = counter();
+    let mut running = job.start();
+    running.wait_until("the rows come out", |job| job.text("out.jsonl").lines().count() == 3);
+    let second = job.host(&["run", "pipeline.toml", "--set", "sink.out.path=other.jsonl"]);
+    assert_eq!(second.status.code(), Some(1), "{}", second.stderr);
+    for part in [job.path("state").to_str().unwrap(), "in use by another process", "state.path"] {
+        assert!(second.stderr.contains(part), "`{part}` is missing in: {}", second.stderr);
+    }
+    job.append("in.jsonl", "{\"user\":\"a\"}\n");
+    running.wait_until("the first host goes on", |job| job.text("out.jsonl").lines().count() == 4);
+    drop(running.stop("TERM").succeeded());
+    assert_eq!(counts(&job), [1, 1, 2, 3]);
+}
+
+#[test]
+fn state_outlives_a_signal() {
+    let job = counter();
+    for round in 0..3 {
+        let mut running = job.start();
+        running.wait_until("the rows come out", |job| job.text("out.jsonl").lines().count() == 3);
+        drop(running.stop(if round == 0 { "INT" } else { "TERM" }).succeeded());
+        assert_eq!(counts(&job), [2 * round + 1, round + 1, 2 * round + 2]);
+    }
+}
+
+#[test]
+fn slots_of_an_older_version_are_carried_over_after_a_restart() {
+    let job = counter();
+    let once = ["--set", "source.in.follow=false"];
+    drop(job.run_with(&once).succeeded());
+    assert_eq!(counts(&job), [1, 1, 2]);
+    job.install(&fixture("counter-v2"), "counter.wasm");
+    drop(job.run_with(&once).succeeded());
+    assert_eq!(counts(&job), [3, 2, 4]);
+    assert!(job.rows("out.jsonl").iter().all(|r| r["generation"] == 2));
+}
+
+#[test]
+fn slots_of_a_newer_version_are_refused_and_stay() {
+    let job = counter();
+    let once = ["--set", "source.in.follow=false"];
+    job.install(&fixture("counter-v2"), "counter.wasm");
+    drop(job.run_with(&once).succeeded());
+    job.install(&fixture("counter-v1"), "counter.wasm");
+    let older = job.host(&["run", "pipeline.toml", "--set", "source.in.follow=false"]);
+    assert!(!older.status.success(), "an older plugin read slots of a newer one: {}", older.stderr);
+    assert!(older.stderr.contains("version 2"), "{}", older.stderr);
+    job.install(&fixture("counter-v2"), "counter.wasm");
+    drop(job.run_with(&once).succeeded());
+    assert_eq!(counts(&job), [3, 2, 4]);
+}
