@@ -10,5 +10,5 @@ done
 cargo clippy --release --locked --workspace --all-targets -- -D warnings
 for workspace in plugins tests/fixtures/guests; do
   CARGO_TARGET_DIR="$MILLSTREAM_CACHE/target-native" \
-    cargo clippy --manifest-path "$workspace/Cargo.toml" --release --locked --workspace --all-targets -- -D warnings
+    cargo clippy --manifest-path "$workspace/Cargo.toml" --locked --workspace --all-targets -- -D warnings
 done

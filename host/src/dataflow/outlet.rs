@@ -32,6 +32,8 @@ pub(crate) struct Gathered {
     routed: Vec<Vec<Vec<Batch>>>,
     /// By sink.
     encoded: Vec<SinkRows>,
+    /// Bytes that the last block came to, by sink: what the next is given room for at once.
+    usual: Vec<usize>,
     letters: Letters,
 }
 
@@ -40,6 +42,7 @@ impl Gathered {
         Self {
             routed: vec![vec![Vec::new(); workers]; stages],
             encoded: (0..sinks).map(|_| SinkRows::default()).collect(),
+            usual: vec![0; sinks],
             letters: Vec::new(),
         }
     }
@@ -57,6 +60,9 @@ impl Outlet {
         let out = &mut self.gathered.encoded[sink];
         out.rows += batch.rows() as u64;
         if let Some(encoder) = &mut self.encoders[sink] {
+            if out.bytes.is_empty() {
+                out.bytes.reserve(self.gathered.usual[sink]);
+            }
             let failed = |e| Failure::new(format!("sink `{}`", self.graph.sinks[sink].name), e);
             encoder.encode(&batch.columns, &mut out.bytes).map_err(failed)?;
         }
@@ -80,7 +86,11 @@ impl Outlet {
             }
         }
         for &sink in &stage.sinks {
-            let content = PartContent::Rows(std::mem::take(&mut self.gathered.encoded[sink]));
+            let rows = std::mem::take(&mut self.gathered.encoded[sink]);
+            if !rows.is_empty() {
+                self.gathered.usual[sink] = rows.bytes.len() + rows.bytes.len() / 8;
+            }
+            let content = PartContent::Rows(rows);
             let _ = self.sinks[sink].send(Part { header: header.clone(), from: self.worker, content });
         }
         Ok(())
