@@ -14,8 +14,8 @@ use super::message::{Header, Part, PartContent};
 pub(crate) enum Next<T> {
     /// All parts of a block, by sending worker.
     Rows(Header, Vec<T>),
-    /// The barrier that ends this epoch; the header of one of the sources.
-    Barrier(Header),
+    /// The barrier that ends this epoch: its header in the sequence of each source that comes here.
+    Barrier(Vec<Header>),
 }
 
 #[derive(Debug)]
@@ -33,7 +33,8 @@ struct Lane<T> {
     /// Sequence number of the front of `window`.
     next: u64,
     window: VecDeque<Slot<T>>,
-    at_barrier: bool,
+    /// The barrier that it has come to, while others have not.
+    at_barrier: Option<Header>,
 }
 
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl<T> Default for Slot<T> {
 impl<T> Sequencer<T> {
     /// `expected[s]` is the number of parts of each block of source `s`.
     pub(crate) fn new(expected: &[u32]) -> Self {
-        let lane = |&expected| Lane { expected, next: 0, window: VecDeque::new(), at_barrier: false };
+        let lane = |&expected| Lane { expected, next: 0, window: VecDeque::new(), at_barrier: None };
         Self { lanes: expected.iter().map(lane).collect(), turn: 0 }
     }
 
@@ -82,7 +83,7 @@ impl<T> Sequencer<T> {
             self.turn = index + 1;
             let lane = &mut self.lanes[index];
             let complete = |slot: &Slot<T>| slot.arrived == lane.expected;
-            if lane.expected == 0 || lane.at_barrier || !lane.window.front().is_some_and(complete) {
+            if lane.expected == 0 || lane.at_barrier.is_some() || !lane.window.front().is_some_and(complete) {
                 continue;
             }
             let slot = lane.window.pop_front()?;
@@ -93,10 +94,9 @@ impl<T> Sequencer<T> {
                 parts.sort_by_key(|(from, _)| *from);
                 return Some(Next::Rows(header, parts.into_iter().map(|(_, rows)| rows).collect()));
             }
-            lane.at_barrier = true;
-            if self.lanes.iter().all(|l| l.expected == 0 || l.at_barrier) {
-                self.lanes.iter_mut().for_each(|l| l.at_barrier = false);
-                return Some(Next::Barrier(header));
+            lane.at_barrier = Some(header);
+            if self.lanes.iter().all(|l| l.expected == 0 || l.at_barrier.is_some()) {
+                return Some(Next::Barrier(self.lanes.iter_mut().filter_map(|l| l.at_barrier.take()).collect()));
             }
             // The lane is now held; the others get their turn within this search.
             return self.pop();
@@ -147,7 +147,7 @@ mod tests {
         assert!(matches!(s.pop(), Some(Next::Rows(h, _)) if h.source == 1));
         assert!(s.pop().is_none());
         s.accept(part(1, 1, 0, None));
-        assert!(matches!(s.pop(), Some(Next::Barrier(_))));
+        assert!(matches!(s.pop(), Some(Next::Barrier(headers)) if headers.len() == 2));
         assert!(matches!(s.pop(), Some(Next::Rows(h, _)) if h.source == 0));
     }
 

@@ -1,5 +1,6 @@
 //! The dataflow end to end, with sources, operators and sinks made for the purpose.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -116,6 +117,8 @@ impl Sink for Collect {
 struct Setup {
     workers: usize,
     numbers: Numbers,
+    /// A second source of the same rows, into the same operator.
+    twice: bool,
     reject: Vec<i64>,
     fail_at: Option<i64>,
     dead_letters: bool,
@@ -128,6 +131,7 @@ impl Default for Setup {
         Self {
             workers: 2,
             numbers: Numbers { rows: 5000, keys: 37, block: 64, nulls: false },
+            twice: false,
             reject: Vec::new(),
             fail_at: None,
             dead_letters: true,
@@ -142,6 +146,7 @@ struct Ran {
     out: Vec<String>,
     rejected: Vec<String>,
     stats: Arc<Stats>,
+    most_in_flight: u64,
 }
 
 /// source → count by key → count by key again → sink.
@@ -161,10 +166,20 @@ fn run(setup: Setup, events: Events) -> Ran {
         sinks.push(sink("rejected", vec![], crate::record::dead_letter_schema()));
         ends.push((Box::new(rejected.clone()), Format::Json));
     }
-    let operator = |name: &str, input| OperatorNode { name: name.into(), inputs: vec![input], key: Some(0) };
+    let operator = |name: &str, inputs| OperatorNode { name: name.into(), inputs, key: Some(0) };
+    let source = |name: &str| SourceNode { name: name.into(), out_of_orderness: Some(Duration::ZERO) };
+    let mut nodes = vec![source("numbers")];
+    let Numbers { rows, keys, block, nulls } = setup.numbers;
+    let mut sources: Vec<(Box<dyn Source>, DecoderFactory<'_>)> =
+        vec![(Box::new(Numbers { rows, keys, block, nulls }), Box::new(|| Ok(None)))];
+    if setup.twice {
+        nodes.push(source("again"));
+        sources.push((Box::new(Numbers { rows, keys, block: block / 2 + 1, nulls }), Box::new(|| Ok(None))));
+    }
+    let inputs = (0..nodes.len()).map(Origin::Source).collect();
     let graph = Graph {
-        sources: vec![SourceNode { name: "numbers".into(), out_of_orderness: Some(Duration::ZERO) }],
-        operators: vec![operator("first", Origin::Source(0)), operator("second", of(0))],
+        sources: nodes,
+        operators: vec![operator("first", inputs), operator("second", vec![of(0)])],
         sinks,
         dead_letters: setup.dead_letters.then_some(1),
     };
@@ -180,7 +195,7 @@ fn run(setup: Setup, events: Events) -> Ran {
     let parts = Parts {
         config,
         graph,
-        sources: vec![(Box::new(setup.numbers), Box::new(|| Ok(None)))],
+        sources,
         operators: vec![
             Box::new(move |_| {
                 Ok(Box::new(Count { reject: reject.clone(), fail_at, ..Count::default() }) as Box<dyn Operator>)
@@ -192,8 +207,20 @@ fn run(setup: Setup, events: Events) -> Ran {
     };
     let network = Network::start(parts, events).unwrap();
     let stats = Arc::clone(network.stats());
+    let (watched, done) = (Arc::clone(&stats), Arc::new(AtomicBool::new(false)));
+    let until = Arc::clone(&done);
+    let watcher = std::thread::spawn(move || {
+        let mut most = 0;
+        while !until.load(Ordering::Relaxed) {
+            most = most.max(watched.in_flight());
+            std::thread::yield_now();
+        }
+        most
+    });
     let result = Coordinator::new(network, None, Duration::from_millis(5), 1, |_| {}).run();
-    Ran { result, out: out.lines(), rejected: rejected.lines(), stats }
+    done.store(true, Ordering::Relaxed);
+    let most_in_flight = watcher.join().unwrap();
+    Ran { result, out: out.lines(), rejected: rejected.lines(), stats, most_in_flight }
 }
 
 fn field(line: &str, name: &str) -> i64 {
@@ -212,6 +239,25 @@ fn every_row_comes_out_once_and_keys_see_their_rows_in_source_order() {
         assert!(rows.iter().enumerate().all(|(i, &(n, count))| n == i as i64 && count == n / 37 + 1));
         assert!(ran.stats.epochs() >= 1);
         assert_eq!((ran.stats.rows_in(), ran.stats.rows_out(0)), (5000, 5000));
+    }
+}
+
+#[test]
+fn rows_of_two_sources_into_one_operator_come_out_once_each() {
+    for workers in [1, 2, 3] {
+        let ran = run(Setup { workers, twice: true, ..Setup::default() }, Events::default());
+        assert_eq!(ran.result, Ok(Outcome::Completed));
+        assert_eq!(ran.out.len(), 10_000);
+        let mut keys: Vec<(i64, i64)> = ran.out.iter().map(|l| (field(l, "n") % 37, field(l, "count"))).collect();
+        keys.sort_unstable();
+        // Each key was counted without a gap or a repeat, over both sources.
+        let mut expected: Vec<(i64, i64)> = Vec::new();
+        for key in 0..37 {
+            let rows = (0..5000).filter(|n| n % 37 == key).count() as i64 * 2;
+            expected.extend((1..=rows).map(|count| (key, count)));
+        }
+        assert_eq!(keys, expected);
+        assert!(ran.stats.epochs() >= 1);
     }
 }
 
@@ -255,6 +301,8 @@ fn a_slow_sink_holds_the_source_back() {
     let ran = run(setup, events);
     assert_eq!(ran.result, Ok(Outcome::Completed));
     assert_eq!(ran.out.len(), 5000);
+    let most = ran.most_in_flight;
+    assert!(most > 0 && most <= 256, "{most} rows were in flight");
 }
 
 #[test]

@@ -128,8 +128,8 @@ impl Worker {
                     self.work(index, &header, batch)?;
                     return Ok(true);
                 }
-                Some(Next::Barrier(header)) => {
-                    self.barrier(index, &header);
+                Some(Next::Barrier(headers)) => {
+                    self.barrier(index, &headers);
                     return Ok(true);
                 }
             }
@@ -294,14 +294,16 @@ impl Worker {
     }
 
     /// The epoch ends at a keyed stage: state goes to the store, and the next epoch begins at once.
-    fn barrier(&mut self, index: usize, header: &Header) {
+    fn barrier(&mut self, index: usize, headers: &[Header]) {
+        let Some(epoch) = headers.first().map(|h| h.epoch) else { return };
         let watermark = self.watermark(index);
         let stage = &mut self.stages[index];
-        let dirty = stage.operators.iter_mut().filter_map(|(_, o)| o.hand_over(header.epoch)).collect();
+        let dirty = stage.operators.iter_mut().filter_map(|(_, o)| o.hand_over(epoch)).collect();
         // The coordinator that is gone has no use for it.
-        let _ = self.events.send(Event::HandedOver { epoch: header.epoch, dirty, watermark });
-        self.outlet.barrier(&self.layout.stages[index], header);
-        self.begin_epoch(index, header.epoch + 1);
+        let _ = self.events.send(Event::HandedOver { epoch, dirty, watermark });
+        // The receivers downstream count each source's sequence on its own.
+        headers.iter().for_each(|header| self.outlet.barrier(&self.layout.stages[index], header));
+        self.begin_epoch(index, epoch + 1);
     }
 
     fn begin_epoch(&mut self, stage: usize, epoch: u64) {

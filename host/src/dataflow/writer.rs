@@ -54,9 +54,11 @@ impl Writer {
                             self.unflushed.push((rows.rows, header.since));
                         }
                     }
-                    Next::Barrier(header) => {
+                    Next::Barrier(headers) => {
                         self.flush()?;
-                        let _ = self.events.send(Event::Flushed { epoch: header.epoch });
+                        if let Some(header) = headers.first() {
+                            let _ = self.events.send(Event::Flushed { epoch: header.epoch });
+                        }
                     }
                 }
             }
