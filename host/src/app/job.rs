@@ -38,8 +38,8 @@ impl Job {
     /// # Errors
     /// When a part cannot be made: a file that cannot be opened, a database that is in use.
     pub fn start(plan: Plan) -> Result<Self, Failure> {
-        let Plan { pipeline, graph, operators, inputs, engine, folder, schemas } = plan;
-        drop(schemas);
+        let users = plan.plugin_users();
+        let Plan { pipeline, graph, operators, inputs, engine, folder, .. } = plan;
         let keyed: Vec<&str> = graph.operators.iter().filter(|o| o.key.is_some()).map(|o| o.name.as_str()).collect();
         let store = match keyed.is_empty() {
             true => None,
@@ -55,12 +55,6 @@ impl Job {
             })
             .collect();
         let generations = Arc::new(generations);
-        let users = operators.iter().zip(&inputs).filter_map(|(made, input)| match made {
-            Made::Plugin { config, .. } => Some(operator::User { operator: config.clone(), input: input.clone() }),
-            Made::Inference(_) => None,
-        });
-        let users: Vec<operator::User> = users.collect();
-
         let share = pipeline.state.cache_bytes / (keyed.len() * pipeline.dataflow.workers).max(1);
         let mut factories: Vec<OperatorFactory<'_>> = Vec::new();
         for (((made, input), node), index) in operators.iter().zip(&inputs).zip(&graph.operators).zip(indexes) {
@@ -96,6 +90,7 @@ impl Job {
                             .as_ref()
                             .map(|_| ports.iter().map(|(_, s)| s.clone()).collect()),
                         outcome: PluginOutcome::default(),
+                        broken: None,
                     }) as Box<dyn Operator>)
                 }),
             });
@@ -218,9 +213,8 @@ impl Watching {
                             handle.request_barrier();
                         }
                     }
-                    operator::Event::Refused(refusal) => {
-                        tracing::error!(file = %refusal.file.display(), reason = %refusal.reason, "a plugin file was refused; nothing changes");
-                    }
+                    // The folder has said why; nothing changes.
+                    operator::Event::Refused(_) => {}
                 }
             }
         };

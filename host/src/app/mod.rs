@@ -18,7 +18,7 @@ pub use run::run;
 
 use crate::config::{Errors, Pipeline, Warning};
 use crate::progress::Progress;
-use crate::report::{Edge, Measurement};
+use crate::report::Edge;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -67,25 +67,4 @@ pub fn check(pipeline: &Pipeline) -> Result<Checked, Error> {
         }
     }
     Ok(Checked { edges, warnings: Vec::new() })
-}
-
-/// Names of all benchmarks, in the order in which they run.
-pub fn benchmarks() -> &'static [&'static str] {
-    crate::bench::NAMES
-}
-
-/// Runs the named benchmarks, telling of each value when it is there. Plugins are looked for in
-/// the folder `plugins` beside the host's binary.
-///
-/// # Errors
-/// When one cannot run.
-pub fn bench(names: &[&str], each: &mut dyn FnMut(&Measurement)) -> Result<(), Error> {
-    let failed = |e: String| Error::Failed(e);
-    let host = std::env::current_exe().map_err(|e| failed(format!("the host's own binary is not found: {e}")))?;
-    let plugins = host.with_file_name("plugins");
-    if !plugins.is_dir() {
-        return Err(failed(format!("{} is missing; `make build` fills it", plugins.display())));
-    }
-    let options = crate::bench::Options { host, plugins, scratch: crate::config::user_cache().join("bench") };
-    crate::bench::run(names, &options, each).map_err(failed)
 }

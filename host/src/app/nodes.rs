@@ -23,6 +23,9 @@ pub(super) struct PluginNode {
     /// Name of the column that takes the generation's number, and the output schemas with it.
     pub stamp: Option<Vec<SchemaRef>>,
     pub outcome: Outcome,
+    /// Why the generation of this epoch could not take over here. Other workers run it already, so
+    /// the pipeline must not go on with two.
+    pub broken: Option<String>,
 }
 
 /// The keyed state of an operator on one worker.
@@ -57,6 +60,9 @@ impl Slots for BatchSlots<'_> {
 
 impl Operator for PluginNode {
     fn process(&mut self, batch: &Batch, times: Times, emitted: &mut Emitted) -> Result<(), String> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
         let outcome = &mut self.outcome;
         match &mut self.keyed {
             None => {
@@ -106,7 +112,7 @@ impl Operator for PluginNode {
             return;
         }
         // The generation was opened with this configuration before it was proposed, so this fails
-        // only when the machine does; the generation before it goes on then.
+        // only when the machine does.
         match self.runner.replace(Arc::clone(&next.plugin)) {
             Ok(()) => {
                 if let (Some(keyed), Some(state)) = (&mut self.keyed, next.plugin.description().state) {
@@ -114,7 +120,7 @@ impl Operator for PluginNode {
                 }
                 self.current = next;
             }
-            Err(error) => tracing::error!(generation = next.number, %error, "a generation cannot take over"),
+            Err(error) => self.broken = Some(format!("generation {} cannot take over: {error}", next.number)),
         }
     }
 

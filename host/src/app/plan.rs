@@ -10,7 +10,7 @@ use crate::codec::{Decoder, Encoder};
 use crate::config::{Diagnostic, Errors, Input, OperatorKind, Pipeline};
 use crate::dataflow::{Graph, OperatorNode, Origin, SinkNode, SourceNode};
 use crate::inference::{Binding, Model, Runtime};
-use crate::operator::{Engine, Folder, OperatorConfig, Plugin, User, output_schemas};
+use crate::operator::{Engine, Folder, OperatorConfig, Plugin, Runner, User, output_schemas};
 use crate::record::{dead_letter_schema, format_type};
 use crate::sink;
 
@@ -64,7 +64,7 @@ pub fn plan(pipeline: Pipeline) -> Result<Plan, Errors> {
     planner.sources();
     let (engine, folder) = planner.plugins();
     let models = planner.models();
-    let (nodes, operators, inputs) = planner.operators(folder.as_ref(), &models);
+    let (nodes, operators, inputs) = planner.operators(engine.as_ref().zip(folder.as_ref()), &models);
     let sinks = planner.sinks();
     let Planner { errors, outputs, order, .. } = planner;
     if !errors.is_empty() {
@@ -144,7 +144,12 @@ impl<'a> Planner<'a> {
             }
         };
         match Folder::open(&engine, &self.pipeline.plugins.folder) {
-            Ok(folder) => (Some(engine), Some(folder)),
+            Ok(folder) => {
+                for refusal in folder.refusals() {
+                    tracing::warn!(file = %refusal.file.display(), reason = %refusal.reason, "a plugin file was refused");
+                }
+                (Some(engine), Some(folder))
+            }
             Err(e) => {
                 self.error("plugins.folder", e.to_string());
                 (Some(engine), None)
@@ -210,7 +215,7 @@ impl<'a> Planner<'a> {
 
     fn operators(
         &mut self,
-        folder: Option<&Folder>,
+        host: Option<(&Engine, &Folder)>,
         models: &HashMap<String, Arc<Model>>,
     ) -> (Vec<OperatorNode>, Vec<Made>, Vec<SchemaRef>) {
         let (mut nodes, mut operators, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
@@ -218,7 +223,7 @@ impl<'a> Planner<'a> {
             let table = format!("operator.{}", operator.name());
             let Some((origins, schema)) = self.input(&table, &operator.inputs) else { continue };
             let made = match &operator.kind {
-                OperatorKind::Plugin(config) => folder.and_then(|f| self.plugin(&table, config, f, &schema)),
+                OperatorKind::Plugin(config) => host.and_then(|host| self.plugin(&table, config, host, &schema)),
                 OperatorKind::Inference(config) => {
                     models.get(&config.model).and_then(|model| match model.bind(&schema, config) {
                         Ok(binding) => Some(Made::Inference(Arc::new(binding))),
@@ -252,7 +257,13 @@ impl<'a> Planner<'a> {
         (nodes, operators, inputs)
     }
 
-    fn plugin(&mut self, table: &str, config: &OperatorConfig, folder: &Folder, input: &SchemaRef) -> Option<Made> {
+    fn plugin(
+        &mut self,
+        table: &str,
+        config: &OperatorConfig,
+        (engine, folder): (&Engine, &Folder),
+        input: &SchemaRef,
+    ) -> Option<Made> {
         let Some(plugin) = folder.plugins().get(&config.plugin) else {
             let mut message = format!("no plugin `{}` in {}", config.plugin, self.pipeline.plugins.folder.display());
             for refusal in folder.refusals() {
@@ -275,6 +286,18 @@ impl<'a> Planner<'a> {
                 None
             }
             Ok(ports) => {
+                if let Some(column) = &config.generation_column
+                    && ports.iter().any(|(_, schema)| schema.field_with_name(column).is_ok())
+                {
+                    let message = format!("operator `{}` has a column `{column}` already", config.name);
+                    self.error(&format!("{table}.generation_column"), message);
+                    return None;
+                }
+                // A trial: what `open` refuses is found before a row is read.
+                if let Err(e) = Runner::new(engine, Arc::clone(plugin), config, &self.pipeline.plugins.limits, input) {
+                    self.error(&format!("{table}.config"), e.to_string());
+                    return None;
+                }
                 let column = config.generation_column.as_deref();
                 let ports = ports
                     .into_iter()

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Error, Job, Options, plan, process};
 use crate::config::Pipeline;
@@ -24,6 +24,7 @@ const REFRESH: Duration = Duration::from_millis(100);
 /// # Errors
 /// When it cannot start, or fails.
 pub fn run(pipeline: Pipeline, options: Options) -> Result<Report, Error> {
+    let signals = Signals::watch()?;
     let started = process::started();
     let begun = Instant::now();
     let sinks: Vec<_> = pipeline.sinks.iter().map(|(config, _)| config.clone()).collect();
@@ -31,7 +32,7 @@ pub fn run(pipeline: Pipeline, options: Options) -> Result<Report, Error> {
     let name = pipeline.name.clone();
     let plan = plan(pipeline).map_err(Error::Check)?;
     let job = Job::start(plan).map_err(|e| Error::Failed(e.to_string()))?;
-    drain_on_signals(job.handle())?;
+    signals.drain(job.handle())?;
     let (stats, generations, changes) = (Arc::clone(job.stats()), Arc::clone(job.generations()), job.changes());
     let progress = options.progress;
     progress.total_bytes.store(job.input_bytes().unwrap_or(0), Relaxed);
@@ -152,28 +153,44 @@ impl Follower<'_> {
     }
 }
 
-/// The first SIGINT or SIGTERM drains; a second one gives up at once.
-fn drain_on_signals(handle: Handle) -> Result<(), Error> {
-    let failed = |e: std::io::Error| Error::Failed(format!("signals cannot be watched: {e}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let watch = async { Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)) };
-    let (mut interrupt, mut terminate) = runtime.block_on(watch).map_err(failed)?;
-    let body = move || {
-        runtime.block_on(async move {
-            for times in 0.. {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
+/// SIGINT and SIGTERM, watched from the first moment on: one that comes while the pipeline is being
+/// built drains it as soon as it runs.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn watch() -> Result<Self, Error> {
+        let failed = |e: std::io::Error| Error::Failed(format!("signals cannot be watched: {e}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let watch = async { Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)) };
+        let (interrupt, terminate) = runtime.block_on(watch).map_err(failed)?;
+        Ok(Self { runtime, interrupt, terminate })
+    }
+
+    /// The first signal drains; a second one gives up at once.
+    fn drain(self, handle: Handle) -> Result<(), Error> {
+        let Self { runtime, mut interrupt, mut terminate } = self;
+        let body = move || {
+            runtime.block_on(async move {
+                for times in 0.. {
+                    tokio::select! {
+                        _ = interrupt.recv() => {}
+                        _ = terminate.recv() => {}
+                    }
+                    if times > 0 {
+                        tracing::error!("stopped by a second signal; what was in flight is lost");
+                        std::process::exit(1);
+                    }
+                    tracing::info!("stopping: finishing what is in flight");
+                    handle.drain();
                 }
-                if times > 0 {
-                    tracing::error!("stopped by a second signal; what was in flight is lost");
-                    std::process::exit(1);
-                }
-                tracing::info!("stopping: finishing what is in flight");
-                handle.drain();
-            }
-        });
-    };
-    // It ends with the process.
-    std::thread::Builder::new().name("signals".into()).spawn(body).map(drop).map_err(failed)
+            });
+        };
+        // It ends with the process.
+        let thread = std::thread::Builder::new().name("signals".into()).spawn(body);
+        thread.map(drop).map_err(|e| Error::Failed(format!("signals cannot be watched: {e}")))
+    }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::measure;
 use super::pipelines::{ENRICH, TO_FILE, TO_NOWHERE, fraud, generated_transactions, head, transactions, vectors};
 use super::subject::Places;
+use crate::record::hash_key;
 use crate::report::{Bar, Measurement};
 use crate::source::transactions::{Generator, Settings};
 
@@ -104,17 +105,23 @@ pub(super) fn demo(places: &Places) -> Result<Vec<Measurement>, String> {
     let short = head("start", None, &places.plugins) + &transactions(&few) + &fraud(&model);
     let start = best(5, || places.run("start", &short), |ran| ran.get("first_row_ms").map(|ms| -ms))?;
 
-    let normal = ran.get("longest_gap_ms")?;
-    let swapped = places.run_with_swap("swap", &input, &fraud(&model), "feature-enrichment")?;
-    let gap = (swapped.get("longest_gap_ms")? - normal).max(0.0);
+    // The longest gap of a run without and of one with a swap, in pairs.
+    let mut gaps = Vec::new();
+    for _ in 0..3 {
+        let normal = places.run("demo", &pipeline)?.get("longest_gap_ms")?;
+        let swapped = places.run_with_swap("swap", &input, &fraud(&model), "feature-enrichment")?;
+        gaps.push((swapped.get("longest_gap_ms")?, normal));
+    }
+    gaps.sort_by(|a, b| (a.0 - a.1).total_cmp(&(b.0 - b.1)));
+    let (swapped, normal) = gaps[1];
     Ok(vec![
         measure("fraud pipeline, 1,000,000 rows", ran.get("rows_per_second")?, "rows/s", None),
         measure("fraud pipeline: processor time", ran.get("cpu_seconds_per_row")? * 1e6, "µs/row", None),
         measure("fraud pipeline: peak memory", ran.get("peak_memory_bytes")? / 1e6, "MB", Some(Bar::AtMost(400.0))),
         measure("fraud pipeline: whole process", ran.wall_s, "s", None),
         measure("start to first row out", start.get("first_row_ms")?, "ms", Some(Bar::AtMost(250.0))),
-        measure("swap under full load: longest gap at the sink", swapped.get("longest_gap_ms")?, "ms", None),
-        measure("swap under full load: beyond the normal", gap, "ms", Some(Bar::AtMost(20.0))),
+        measure("swap under full load: longest gap at the sink", swapped, "ms", None),
+        measure("swap under full load: beyond the normal", (swapped - normal).max(0.0), "ms", Some(Bar::AtMost(20.0))),
     ])
 }
 
@@ -137,7 +144,9 @@ fn best<T>(
 /// A file of transactions; made once.
 fn transactions_file(places: &Places, name: &str, settings: Settings) -> Result<PathBuf, String> {
     let rows = settings.rows;
-    let path = places.folder("input")?.join(format!("{name}-{rows}.jsonl"));
+    // Other settings, another file.
+    let settings_hash = hash_key(format!("{settings:?}").as_bytes());
+    let path = places.folder("input")?.join(format!("{name}-{settings_hash:016x}.jsonl"));
     if path.exists() {
         return Ok(path);
     }

@@ -9,7 +9,8 @@ use super::exit::Failure;
 use super::numbers::significant;
 use super::output::Output;
 use super::table::{Align, Table};
-use crate::app;
+use crate::bench;
+use crate::config::user_cache;
 use crate::report::{Bar, Measurement};
 
 /// Variable that names a file for the values as JSON.
@@ -28,7 +29,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn execute(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let known = app::benchmarks();
+    let known = bench::NAMES;
     if arguments.list {
         return if output.json {
             output.object(&json!({ "benchmarks": known }))
@@ -46,13 +47,14 @@ pub(super) fn execute(arguments: &Arguments, output: &Output) -> Result<(), Fail
         names.retain(|n| arguments.names.iter().any(|wanted| wanted == n));
     }
     let mut measured: Vec<Measurement> = Vec::new();
-    app::bench(&names, &mut |m| {
+    bench::run(&names, &options()?, &mut |m| {
         if !output.json {
             // The table needs all values to be aligned; this shows that it goes on.
             output.note(&format!("{}: {} {}", m.name, significant(m.value), m.unit));
         }
         measured.push(m.clone());
-    })?;
+    })
+    .map_err(Failure::Failed)?;
     let rows: Vec<_> = measured
         .iter()
         .map(|m| json!({ "name": m.name, "value": m.value, "unit": m.unit, "bar": m.bar, "met": m.met() }))
@@ -63,6 +65,17 @@ pub(super) fn execute(arguments: &Arguments, output: &Output) -> Result<(), Fail
             .map_err(|e| Failure::Failed(format!("{VARIABLE}: {} cannot be written: {e}", path.display())))?;
     }
     if output.json { output.object(&result) } else { output.text(&table(&measured)) }
+}
+
+/// Plugins are looked for in the folder `plugins` beside the host's binary.
+fn options() -> Result<bench::Options, Failure> {
+    let host =
+        std::env::current_exe().map_err(|e| Failure::Failed(format!("the host's own binary is not found: {e}")))?;
+    let plugins = host.with_file_name("plugins");
+    if !plugins.is_dir() {
+        return Err(Failure::Failed(format!("{} is missing; `make build` fills it", plugins.display())));
+    }
+    Ok(bench::Options { host, plugins, scratch: user_cache().join("bench") })
 }
 
 fn table(measured: &[Measurement]) -> String {

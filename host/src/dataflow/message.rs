@@ -25,7 +25,8 @@ pub(crate) struct Header {
     pub epoch: u64,
     /// When its first row was there.
     pub since: Instant,
-    /// Newest event time in the block; `i64::MIN` when it has none.
+    /// Oldest and newest event time in the block; `i64::MAX` and `i64::MIN` when it has none.
+    pub min_event_time: i64,
     pub max_event_time: i64,
     /// The block's share of the pipeline's budget; given back when the last copy is dropped.
     #[expect(dead_code, reason = "held for its drop")]

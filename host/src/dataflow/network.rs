@@ -7,6 +7,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
@@ -231,6 +232,8 @@ impl Network {
                 stats: Arc::clone(&stats),
                 counts_latency: graph.dead_letters != Some(index),
                 unflushed: Vec::new(),
+                flushed: Instant::now(),
+                closed: false,
             };
             network.spawn(format!("sink-{index}"), &event_sender, move || writer.run())?;
         }
@@ -241,11 +244,13 @@ impl Network {
             let port = Port::new(index as u16, intake_sender.clone(), Arc::clone(&budget), Arc::clone(&stats), epoch);
             network.ports.push(Arc::clone(&port));
             let events = event_sender.clone();
+            let node = format!("source `{}`", graph.sources[index].name);
             let mut output = PortOutput(port);
             // Not joined: a source may sit in a read that nothing ends (standard input).
             let run = move || {
                 let caught = std::panic::catch_unwind(AssertUnwindSafe(|| source.run(&mut output)));
-                let result = caught.unwrap_or_else(|_| Err(Failure::new(format!("source {index}"), "panicked")));
+                let result =
+                    caught.unwrap_or_else(|_| Err(Failure::new(node, "panicked; please report this as a bug")));
                 let _ = events.send(Event::SourceDone(index, result));
             };
             let named = std::thread::Builder::new().name(format!("source-{index}"));

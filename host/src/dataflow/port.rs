@@ -73,6 +73,7 @@ impl Port {
             sequence: next.sequence,
             epoch: next.epoch,
             since,
+            min_event_time: i64::MAX,
             max_event_time: i64::MIN,
             ticket,
         };
@@ -95,8 +96,11 @@ impl Output for PortOutput {
             }
         };
         let ticket = port.budget.take(rows, bytes).map_err(|_| Stopped)?;
+        if !port.push(Some(ticket), partition, since, BlockContent::Chunk(chunk)) {
+            return Err(Stopped);
+        }
         port.stats.taken(rows as u64, bytes as u64);
-        if port.push(Some(ticket), partition, since, BlockContent::Chunk(chunk)) { Ok(()) } else { Err(Stopped) }
+        Ok(())
     }
 
     fn stopped(&self) -> bool {

@@ -118,6 +118,7 @@ mod tests {
             sequence,
             epoch: 0,
             since: Instant::now(),
+            min_event_time: i64::MAX,
             max_event_time: i64::MIN,
             ticket: None,
         };

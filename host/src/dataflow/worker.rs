@@ -172,15 +172,23 @@ impl Worker {
                 decoded.batch
             }
         };
-        header.max_event_time = batch.event_times.iter().copied().max().unwrap_or(i64::MIN);
+        for &time in &batch.event_times[..] {
+            header.min_event_time = header.min_event_time.min(time);
+            header.max_event_time = header.max_event_time.max(time);
+        }
         self.work(stage, &header, Some(batch))
     }
 
     /// Runs a stage over the rows of a block and sends what came of them.
     fn work(&mut self, index: usize, header: &Header, batch: Option<Batch>) -> Result<(), Failure> {
         let stage = &self.layout.stages[index];
+        // A block runs under the watermark of the blocks before it: one that counted the block's own
+        // newest row would call its other rows late, and expire what they are about to read. Before
+        // the first block, nothing is older than its oldest row.
         let newest = &mut self.stages[index].newest[usize::from(header.source)];
-        *newest = (*newest).max(header.max_event_time);
+        if *newest == i64::MIN && header.min_event_time != i64::MAX {
+            *newest = header.min_event_time;
+        }
         if let Some(batch) = batch.filter(|b| !b.is_empty()) {
             self.scratch.small = batch.rows() <= SMALL;
             let mut pending = std::mem::take(&mut self.scratch.pending);
@@ -202,6 +210,8 @@ impl Worker {
             self.scratch.pending = pending;
         }
         self.outlet.flush(&self.layout.stages[index], header)?;
+        let newest = &mut self.stages[index].newest[usize::from(header.source)];
+        *newest = (*newest).max(header.max_event_time);
         self.ask_for_barrier(index);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The thread of a sink: puts what workers send back into the order of the source and writes it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
@@ -24,13 +24,22 @@ pub(crate) struct Writer {
     pub counts_latency: bool,
     /// Rows written since the last flush, and since when they are on their way.
     pub unflushed: Vec<(u64, Instant)>,
+    /// When the last flush was.
+    pub flushed: Instant,
+    /// Whether the reader of the sink is gone: from then on rows are dropped and barriers reported,
+    /// while the pipeline drains.
+    pub closed: bool,
 }
+
+/// How long rows may wait in a sink that is busy. One that is idle flushes at once.
+const FLUSH: Duration = Duration::from_millis(5);
 
 impl Writer {
     /// Runs until the workers are gone, then closes the sink.
     pub(crate) fn run(mut self) -> Result<(), Failure> {
         if let Some(header) = self.header.take() {
-            self.sink.write(&header)?;
+            let written = self.sink.write(&header);
+            self.settle(written)?;
         }
         loop {
             let part = match self.inbox.try_recv() {
@@ -49,7 +58,11 @@ impl Writer {
                 match next {
                     Next::Rows(header, parts) => {
                         for rows in parts.into_iter().filter(|p| !p.is_empty()) {
-                            self.sink.write(&rows.bytes)?;
+                            if self.closed {
+                                continue;
+                            }
+                            let written = self.sink.write(&rows.bytes);
+                            self.settle(written)?;
                             self.stats.written(self.index, rows.rows, rows.bytes.len() as u64);
                             self.unflushed.push((rows.rows, header.since));
                         }
@@ -62,16 +75,38 @@ impl Writer {
                     }
                 }
             }
+            if self.flushed.elapsed() >= FLUSH {
+                self.flush()?;
+            }
         }
         self.flush()?;
-        self.sink.finish()
+        match self.sink.finish() {
+            Err(failure) if failure.closed => Ok(()),
+            other => other,
+        }
+    }
+
+    /// A reader that is gone has what it wanted (`| head`): the pipeline is asked to drain.
+    fn settle(&mut self, result: Result<(), Failure>) -> Result<(), Failure> {
+        match result {
+            Err(failure) if failure.closed => {
+                self.closed = true;
+                let _ = self.events.send(Event::Drain);
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
+        self.flushed = Instant::now();
         if self.unflushed.is_empty() {
             return Ok(());
         }
-        self.sink.flush()?;
+        if !self.closed {
+            let flushed = self.sink.flush();
+            self.settle(flushed)?;
+        }
         for (rows, since) in self.unflushed.drain(..) {
             if self.counts_latency {
                 self.stats.out(rows, since);

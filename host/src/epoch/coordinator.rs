@@ -61,15 +61,8 @@ impl<'a> Coordinator<'a> {
     pub fn run(mut self) -> Result<Outcome, Failure> {
         let outcome = self.steer();
         let closed = self.network.finish();
-        let outcome = match outcome {
-            // What the reader did not want is dropped; all that it took is whole.
-            Err(failure) if failure.closed => Outcome::Drained,
-            other => other?,
-        };
-        match closed {
-            Err(failure) if failure.closed => {}
-            other => other?,
-        }
+        let outcome = outcome?;
+        closed?;
         if let Some(store) = &self.store {
             store.flush().map_err(|e| Failure::new("state", e))?;
         }
@@ -82,10 +75,12 @@ impl<'a> Coordinator<'a> {
         let mut due = Instant::now() + self.interval;
         let mut outcome = Outcome::Completed;
         let mut last = false;
+        // Why a source ended early: what was read before is finished, then the run fails with it.
+        let mut failed: Option<Failure> = None;
         loop {
             if gathering.is_none() {
                 if last {
-                    return Ok(outcome);
+                    return failed.map_or(Ok(outcome), Err);
                 }
                 if running == 0 || Instant::now() >= due {
                     // Behind the last row of all sources comes the barrier that ends the run.
@@ -108,8 +103,12 @@ impl<'a> Coordinator<'a> {
             let mut complete = false;
             match event {
                 Event::SourceDone(_, result) => {
-                    result?;
                     running = running.saturating_sub(1);
+                    if let Err(failure) = result {
+                        self.network.stop_sources();
+                        running = 0;
+                        failed.get_or_insert(failure);
+                    }
                 }
                 Event::Failed(failure) => return Err(failure),
                 Event::NeedsBarrier => due = Instant::now(),

@@ -1,3 +1,5 @@
+//! Sinks on real files, compressed or not, and closed pipes.
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! Sources on real files and pipes, and their faults.
+
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};

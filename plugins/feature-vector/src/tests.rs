@@ -1,3 +1,5 @@
+//! The vector is standardised; bad configuration is refused.
+
 use millstream_sdk::plugin::{Plugin, Runner};
 use millstream_sdk::testing::Harness;
 

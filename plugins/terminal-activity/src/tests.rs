@@ -1,3 +1,5 @@
+//! Streaming features against a batch computation.
+
 use millstream_sdk::testing::Harness;
 use proptest::prelude::*;
 

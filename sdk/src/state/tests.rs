@@ -1,3 +1,5 @@
+//! State slots survive the round trip; damaged ones are refused.
+
 use proptest::prelude::*;
 
 use super::*;

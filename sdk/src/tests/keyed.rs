@@ -1,3 +1,5 @@
+//! Keyed operators: state per key, rejected rows, migration.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

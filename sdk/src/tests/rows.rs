@@ -1,3 +1,5 @@
+//! Rows and ports through the packed layout.
+
 use proptest::prelude::*;
 
 use crate::plugin::{Plugin, Runner};

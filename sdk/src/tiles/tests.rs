@@ -1,3 +1,5 @@
+//! Tiles against a plain list of values.
+
 use proptest::prelude::*;
 
 use super::*;

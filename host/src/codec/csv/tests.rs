@@ -1,3 +1,5 @@
+//! CSV: headers, quotes, faults.
+
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Field, Float32Type, Float64Type, Int64Type, Schema, SchemaRef};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Decoding: event times, oversized records, line numbers.
+
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema};

@@ -1,3 +1,5 @@
+//! What is written reads back the same.
+
 use std::sync::Arc;
 
 use arrow::array::{Date32Array, Float32Array, Float64Array, Int64Array, ListArray};

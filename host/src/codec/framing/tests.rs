@@ -1,3 +1,5 @@
+//! Records are cut the same way however the input arrives.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! JSON lines: agreement with serde_json, faults with their reasons, damaged lines.
+
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};

@@ -1,3 +1,5 @@
+//! The generator is deterministic, and its data is what it says.
+
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
