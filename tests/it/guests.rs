@@ -11,7 +11,7 @@ workers = 2
 
 [plugins]
 folder = "plugins"
-deadline = "200ms"
+deadline = "DEADLINE"
 max_answer = "4MiB"
 
 [source.in]
@@ -38,7 +38,9 @@ path = "rejected.jsonl"
 const LINE: usize = 151;
 
 fn job(guest: &str, values: &[i64]) -> Job {
-    let job = Job::new(&PIPELINE.replace("PLUGIN", guest));
+    // Short where it is to be met, else far beyond what a busy machine needs.
+    let deadline = if guest == "loop-forever" { "1s" } else { "60s" };
+    let job = Job::new(&PIPELINE.replace("PLUGIN", guest).replace("DEADLINE", deadline));
     job.install(&fixture(guest), &format!("{guest}.wasm"));
     job.write("in.jsonl", values.iter().map(|v| format!("{{\"value\":{v}}}\n")).collect::<String>());
     job
@@ -74,7 +76,7 @@ fn is_isolated(guest: &str, marker: i64, reason: &str) {
 
 #[test]
 fn a_guest_that_loops_for_ever_is_stopped_at_its_deadline() {
-    is_isolated("loop-forever", 1313, "deadline of 200 ms exceeded");
+    is_isolated("loop-forever", 1313, "deadline of 1 s exceeded");
 }
 
 #[test]

@@ -146,8 +146,8 @@ fn a_broken_file_changes_nothing_and_the_log_says_why() {
         ("core.wasm", &job.path("core"), "a core WebAssembly module, not a component"),
         ("half.wasm", &job.path("half"), "not a valid component"),
         ("double.cwasm", &job.path("junk"), "never loaded from a plugin folder"),
-        ("double.wasm", &fixture("double-as-float"), "other columns"),
-        ("sockets.wasm", &fixture("ungranted-sockets"), "imports `wasi:sockets/"),
+        ("other.wasm", &fixture("double-as-float"), "other columns"),
+        ("model.wasm", &fixture("ungranted-inference"), "imports `millstream:operator/inference@1.0.0`"),
     ];
     for (name, file, reason) in bad {
         job.install(file, name);
@@ -156,6 +156,7 @@ fn a_broken_file_changes_nothing_and_the_log_says_why() {
     }
     // A refusal that is told after the file was deleted shows that its absence was seen.
     std::fs::remove_file(job.path("plugins/double.wasm")).unwrap();
+    job.write("junk", b"nor is this");
     job.install(&job.path("junk"), "last.wasm");
     running.wait_until("the folder is looked at", |job| job.text("log").lines().any(|l| l.contains("last.wasm")));
     flow(&mut running);

@@ -101,3 +101,45 @@ fn a_row_without_a_key_is_a_dead_letter() {
         assert!(row["reason"].as_str().unwrap().contains("key `user` is null"), "{row}");
     }
 }
+
+#[test]
+fn rows_of_both_sources_pass_a_second_exchange() {
+    let job = Job::new(&PIPELINE.replace("inputs = [\"count\"]", "inputs = [\"again\"]").replace(
+        "[sink.out]",
+        "[operator.again]\nplugin = \"counter\"\ninputs = [\"count\"]\nkey = \"count\"\nforward = [\"id\", \"user\"]\n\n[sink.out]",
+    ));
+    job.install(&fixture("counter-v1"), "counter.wasm");
+    let rows = |first: i64| (first..first + 3_000).map(|id| format!("{{\"id\":{id},\"user\":\"u{}\"}}\n", id % 100));
+    job.write("shop.jsonl", rows(0).collect::<String>());
+    job.write("web.jsonl", rows(3_000).collect::<String>());
+    // Many epochs, so that barriers meet at both exchanges.
+    let report = job.run_with(&["--set", "checkpoint.interval=10ms", "--set", "pipeline.batch_rows=8"]).succeeded();
+    assert_eq!(report.report()["rows_in"], 6_000);
+    let out = job.rows("out.jsonl");
+    let mut ids: Vec<i64> = out.iter().map(|r| r["id"].as_i64().unwrap()).collect();
+    ids.sort_unstable();
+    assert!(ids.into_iter().eq(0..6_000), "rows are lost or doubled");
+    // Each of 100 users has the counts 1 to 60, so each of these counts was seen 100 times.
+    let mut counts: Vec<u64> = out.iter().map(|r| r["count"].as_u64().unwrap()).collect();
+    counts.sort_unstable();
+    assert!(counts.into_iter().eq((1..=100).flat_map(|n| [n; 60])), "the second operator counted wrongly");
+}
+
+#[test]
+fn a_source_that_has_ended_does_not_hold_up_the_other() {
+    let pipeline = PIPELINE.replace("path = \"web.jsonl\"", "path = \"web.jsonl\"\nfollow = true");
+    let job = Job::new(&(pipeline + "[checkpoint]\ninterval = \"20ms\"\n"));
+    job.install(&fixture("counter-v1"), "counter.wasm");
+    job.write("shop.jsonl", "{\"id\":1,\"user\":\"a\"}\n");
+    job.write("web.jsonl", "");
+    let mut running = job.start();
+    running.wait_until("the first source ends", |job| job.text("out.jsonl").lines().count() == 1);
+    for round in 0..20 {
+        job.append("web.jsonl", format!("{{\"id\":{round},\"user\":\"a\"}}\n"));
+        let rows = round + 2;
+        running.wait_until("a row of the other comes out", |job| job.text("out.jsonl").lines().count() == rows);
+    }
+    let report = running.stop("TERM").succeeded().report();
+    let counts: Vec<u64> = job.rows("out.jsonl").iter().map(|r| r["count"].as_u64().unwrap()).collect();
+    assert!(counts.into_iter().eq(1..=21), "{report}");
+}
