@@ -18,7 +18,7 @@ pub struct Report {
     pub stopped: bool,
     /// Rows read.
     pub rows_in: u64,
-    /// Bytes read, as stored.
+    /// Bytes read, after decompression.
     pub bytes_in: u64,
     /// What each sink took.
     pub sinks: Vec<SinkReport>,
@@ -28,7 +28,7 @@ pub struct Report {
     pub generations: Vec<GenerationReport>,
     /// Barriers that passed through.
     pub epochs: u64,
-    /// From the first source's start to the last sink's end.
+    /// From the beginning of the plan (plugins compiled, models read) to the last sink's end.
     pub elapsed_seconds: f64,
     /// `rows_in` by `elapsed_seconds`.
     pub rows_per_second: f64,
@@ -36,7 +36,7 @@ pub struct Report {
     pub latency: Option<Latency>,
     /// From the start of the process to the first row at a sink; absent when none came through.
     pub first_row_ms: Option<f64>,
-    /// Longest time between two writes of a sink.
+    /// Longest time in which no sink wrote a row, between two that did.
     pub longest_gap_ms: f64,
     /// Time of all threads on all cores by `rows_in`.
     pub cpu_seconds_per_row: f64,
@@ -51,7 +51,7 @@ pub struct SinkReport {
     pub name: String,
     /// Rows written, dead letters included.
     pub rows: u64,
-    /// Bytes written, as stored.
+    /// Bytes written, before compression.
     pub bytes: u64,
     /// The file, for file sinks.
     pub path: Option<PathBuf>,

@@ -74,7 +74,9 @@ impl Operator for PluginNode {
                 state.hashes.clear();
                 let keys = KeyColumn::new(column.as_ref()).filter(|_| hash_keys(column, &mut state.hashes));
                 let keys = keys.ok_or_else(|| format!("a column of type {} cannot be a key", column.data_type()))?;
-                let slots = state.cache.begin(&state.hashes, &keys, times.watermark).map_err(|e| e.to_string())?;
+                let newest = batch.event_times.iter().copied().max().unwrap_or(times.watermark);
+                let slots =
+                    state.cache.begin(&state.hashes, &keys, times.watermark, newest).map_err(|e| e.to_string())?;
                 state.rows.clear();
                 state.rows.extend_from_slice(slots.row_index());
                 let mut slots = BatchSlots(slots);

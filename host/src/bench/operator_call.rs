@@ -183,7 +183,7 @@ impl Sandboxed {
         hash_keys(column, &mut self.hashes);
         let keys = KeyColumn::new(column.as_ref()).ok_or("not a key")?;
         // The closure knows no expiry either: the whole of time is one window.
-        let slots = self.cache.begin(&self.hashes, &keys, i64::MIN).map_err(|e| e.to_string())?;
+        let slots = self.cache.begin(&self.hashes, &keys, i64::MIN, i64::MIN).map_err(|e| e.to_string())?;
         self.rows.clear();
         self.rows.extend_from_slice(slots.row_index());
         let count = slots.len() as u32;

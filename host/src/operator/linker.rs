@@ -85,13 +85,17 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     Ok(linker)
 }
 
-/// Refuses a component that imports what is not offered, naming the first such import.
+/// Refuses a component that imports what is not offered, naming the first such interface, or else
+/// the first function that waits.
 pub(super) fn check_imports(engine: &Engine, component: &Component) -> Result<(), LoadError> {
-    for (name, import) in component.component_type().imports(engine) {
+    let shape = component.component_type();
+    for (name, _) in shape.imports(engine) {
         let interface = name.split('@').next().unwrap_or(name);
         if !OFFERED.contains(&interface) {
             return Err(LoadError::Import { interface: name.to_owned(), why: why_not(interface) });
         }
+    }
+    for (name, import) in shape.imports(engine) {
         if let ComponentItem::ComponentInstance(instance) = import.ty
             && let Some((function, _)) = instance.exports(engine).find(|(function, _)| WAITING.contains(function))
         {

@@ -11,6 +11,8 @@ use crate::state::NEVER;
 pub struct Keys<'c> {
     pub(super) cache: &'c mut SlotCache,
     pub(super) now_ms: i64,
+    /// Event time of what is written.
+    pub(super) written_ms: i64,
 }
 
 impl Keys<'_> {
@@ -46,14 +48,17 @@ impl Keys<'_> {
         Some((entry.version, &record[entry.key_len as usize..]))
     }
 
-    /// Writes a key's slot. It expires the operator's TTL after the event time given to
-    /// [`SlotCache::begin`].
+    /// Writes a key's slot. It expires the operator's TTL after the event time of the writing given
+    /// to [`SlotCache::begin`].
     #[inline]
     pub fn put(&mut self, k: usize, version: u32, slot: &[u8]) {
         let id = self.id(k);
         let ttl_ms = self.cache.ttl_ms;
-        let expires =
-            if ttl_ms == 0 || self.now_ms == i64::MIN { NEVER } else { self.now_ms.saturating_add_unsigned(ttl_ms) };
+        let expires = if ttl_ms == 0 || self.written_ms == i64::MIN {
+            NEVER
+        } else {
+            self.written_ms.saturating_add_unsigned(ttl_ms)
+        };
         self.cache.mark_dirty(id);
         self.cache.store_slot(id, version, expires, slot);
     }

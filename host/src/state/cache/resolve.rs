@@ -63,17 +63,24 @@ pub(super) struct Batch {
 impl SlotCache {
     /// Resolves the keys of a batch and loads the slots that are not cached, in one read.
     ///
-    /// `hashes` are the hashes of `keys`. `now_ms` is the operator's event time (its watermark, or
-    /// the latest event time it has seen): slots whose expiry it has reached read as absent, and
-    /// slots written expire a TTL after it. `i64::MIN` stands for a time not yet known: nothing has
-    /// expired, and slots written then do not expire until they are written again.
+    /// `hashes` are the hashes of `keys`. `now_ms` is the operator's watermark: slots whose expiry it
+    /// has reached read as absent. `written_ms` is the newest event time of the batch: slots written
+    /// expire a TTL after it, so that none lives shorter than its TTL. `i64::MIN` stands for a time
+    /// not known: nothing has expired, and slots written then do not expire until they are written
+    /// again.
     ///
     /// # Errors
     /// When the store cannot be read; the cache is as before then.
     ///
     /// # Panics
     /// When `hashes` and `keys` differ in length.
-    pub fn begin(&mut self, hashes: &[KeyHash], keys: &KeyColumn<'_>, now_ms: i64) -> Result<Keys<'_>, Error> {
+    pub fn begin(
+        &mut self,
+        hashes: &[KeyHash],
+        keys: &KeyColumn<'_>,
+        now_ms: i64,
+        written_ms: i64,
+    ) -> Result<Keys<'_>, Error> {
         assert_eq!(hashes.len(), keys.len(), "one hash for each key");
         self.evict(EVICTION_STEPS * hashes.len());
         let batch = &mut self.batch;
@@ -95,7 +102,7 @@ impl SlotCache {
             self.resolve_rest(hashes, keys);
             self.load_added()?;
         }
-        Ok(Keys { cache: self, now_ms })
+        Ok(Keys { cache: self, now_ms, written_ms })
     }
 
     /// First pass, over the hash table: the entry whose tag fits.

@@ -61,7 +61,7 @@ fn cache(source: &Arc<FakeStore>, ttl_ms: u64, max_bytes: usize) -> SlotCache {
 fn batch<R>(cache: &mut SlotCache, keys: &[&str], now_ms: i64, f: impl FnOnce(&mut Keys<'_>) -> R) -> Result<R, Error> {
     let column = BinaryArray::from_iter_values(keys);
     let hashes: Vec<_> = keys.iter().map(|key| hash_key(key.as_bytes())).collect();
-    Ok(f(&mut cache.begin(&hashes, &KeyColumn::new(&column).unwrap(), now_ms)?))
+    Ok(f(&mut cache.begin(&hashes, &KeyColumn::new(&column).unwrap(), now_ms, now_ms)?))
 }
 
 fn put(cache: &mut SlotCache, key: &str, slot: &[u8]) {
@@ -308,7 +308,7 @@ impl World {
     ) {
         let column = BinaryArray::from_iter_values(rows.iter().map(|&(index, _)| key(index)));
         let hashes: Vec<_> = rows.iter().map(|&(index, _)| hash(&key(index))).collect();
-        let mut keys = self.caches[operator].begin(&hashes, &KeyColumn::new(&column).unwrap(), now).unwrap();
+        let mut keys = self.caches[operator].begin(&hashes, &KeyColumn::new(&column).unwrap(), now, now).unwrap();
         let index = keys.row_index().to_vec();
         for (row, (key_index, action)) in rows.iter().enumerate() {
             let k = index[row] as usize;
