@@ -72,6 +72,8 @@ pub struct GenerationReport {
     pub since_epoch: u64,
     /// Rows processed.
     pub rows: u64,
+    /// The plugin's own counters.
+    pub counters: std::collections::BTreeMap<String, f64>,
 }
 
 /// Percentiles of a latency in microseconds.

@@ -26,6 +26,10 @@ fn score(job: &Job, input: &str) -> Vec<Value> {
     let written = report["sinks"][0]["rows"].as_u64();
     assert_eq!((report["rows_in"].as_u64(), report["dead_lettered"].as_u64()), (written, Some(0)), "{report}");
     assert_eq!(written, Some(rows.len() as u64));
+    // The plugin's own counter reaches the report.
+    let generations = report["generations"].as_array().cloned().unwrap_or_default();
+    let counted = generations.iter().find_map(|g| g["counters"]["large_amounts"].as_f64());
+    assert!(counted.is_some_and(|n| n > 0.0 && n < rows.len() as f64), "{report}");
     rows.sort_by_key(|r| r["transaction_id"].as_u64());
     for (id, row) in rows.iter().enumerate() {
         assert_eq!(row["transaction_id"].as_u64(), Some(id as u64), "rows are lost or doubled");

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::dataflow::{Emitted, Operator, Times};
 use crate::inference;
-use crate::operator::{Keyed, NoSlots, Outcome, Runner, Slots};
+use crate::operator::{Increment, Keyed, NoSlots, Outcome, Runner, Slots};
 use crate::record::{Batch, KeyHash, hash_keys};
 use crate::rollout::{Generation, Generations};
 use crate::state::{DirtySlots, KeyColumn, Keys, SlotCache};
@@ -87,6 +87,10 @@ impl Operator for PluginNode {
         }
         .map_err(|fatal| fatal.to_string())?;
         self.current.add_rows(batch.rows() as u64);
+        let counted = |c: &Increment| c.whole > 0 || c.fraction != 0.0;
+        if outcome.counters.iter().any(counted) {
+            self.current.add_counters(outcome.counters.iter().map(|c| c.whole as f64 + c.fraction));
+        }
         emitted.rejected.extend(outcome.rejected.drain(..).map(|r| (r.row, r.reason)));
         for (port, rows) in outcome.ports.drain(..).enumerate() {
             let rows = match &self.stamp {

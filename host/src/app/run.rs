@@ -99,6 +99,7 @@ fn generation_reports(generations: &Generations) -> Vec<GenerationReport> {
                 sha256: generation.plugin.sha256().to_string(),
                 since_epoch: generation.from_epoch,
                 rows: generation.rows(),
+                counters: generation.counters().into_iter().collect(),
             });
         }
     }

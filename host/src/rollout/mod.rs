@@ -19,9 +19,28 @@ pub struct Generation {
     /// The loaded plugin.
     pub plugin: Arc<Plugin>,
     rows: AtomicU64,
+    /// By index of the plugin's description.
+    counters: Mutex<Vec<f64>>,
 }
 
 impl Generation {
+    fn new(number: u32, from_epoch: u64, plugin: Arc<Plugin>) -> Self {
+        let counters = Mutex::new(vec![0.0; plugin.description().counters.len()]);
+        Self { number, from_epoch, plugin, rows: AtomicU64::new(0), counters }
+    }
+
+    /// Adds what a batch counted, by index of the plugin's description.
+    pub fn add_counters(&self, increments: impl Iterator<Item = f64>) {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.iter_mut().zip(increments).for_each(|(counter, by)| *counter += by);
+    }
+
+    /// The plugin's counters by name.
+    pub fn counters(&self) -> Vec<(String, f64)> {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        self.plugin.description().counters.iter().cloned().zip(counters.iter().copied()).collect()
+    }
+
     /// Counts rows that it processed.
     pub fn add_rows(&self, rows: u64) {
         self.rows.fetch_add(rows, Relaxed);
@@ -58,7 +77,7 @@ pub struct Change {
 impl Generations {
     /// Adds an operator with its first generation; returns its index.
     pub fn add(&mut self, operator: &str, plugin: Arc<Plugin>, epoch: u64) -> usize {
-        let first = Generation { number: 1, from_epoch: epoch, plugin, rows: AtomicU64::new(0) };
+        let first = Generation::new(1, epoch, plugin);
         self.operators.push(Mutex::new(History {
             operator: operator.into(),
             settled: vec![Arc::new(first)],
@@ -91,7 +110,7 @@ impl Generations {
             let mut history = lock(history);
             if let Some(plugin) = history.proposed.take() {
                 let number = history.settled.last().map_or(1, |g| g.number + 1);
-                let generation = Arc::new(Generation { number, from_epoch: epoch, plugin, rows: AtomicU64::new(0) });
+                let generation = Arc::new(Generation::new(number, epoch, plugin));
                 history.settled.push(Arc::clone(&generation));
                 changes.push(Change { operator: history.operator.clone(), generation });
             }
