@@ -37,24 +37,22 @@ pub(super) struct KeyedState {
     pub rows: Vec<u32>,
 }
 
-/// The slots of a batch as the plugin host sees them.
-struct BatchSlots<'a>(Keys<'a>);
-
-impl Slots for BatchSlots<'_> {
+/// The keys of a batch as the plugin host sees them: neither `state` nor `operator` knows the other.
+impl Slots for Keys<'_> {
     fn get(&self, key_index: u32) -> Option<(u32, &[u8])> {
-        self.0.get(key_index as usize)
+        Keys::get(self, key_index as usize)
     }
 
     fn key(&self, key_index: u32) -> &[u8] {
-        self.0.key(key_index as usize)
+        Keys::key(self, key_index as usize)
     }
 
     fn put(&mut self, key_index: u32, version: u32, slot: &[u8]) {
-        self.0.put(key_index as usize, version, slot);
+        Keys::put(self, key_index as usize, version, slot);
     }
 
     fn delete(&mut self, key_index: u32) {
-        self.0.delete(key_index as usize);
+        Keys::delete(self, key_index as usize);
     }
 }
 
@@ -75,13 +73,11 @@ impl Operator for PluginNode {
                 let keys = KeyColumn::new(column.as_ref()).filter(|_| hash_keys(column, &mut state.hashes));
                 let keys = keys.ok_or_else(|| format!("a column of type {} cannot be a key", column.data_type()))?;
                 let newest = batch.event_times.iter().copied().max().unwrap_or(times.watermark);
-                let slots =
+                let mut slots =
                     state.cache.begin(&state.hashes, &keys, times.watermark, newest).map_err(|e| e.to_string())?;
                 state.rows.clear();
                 state.rows.extend_from_slice(slots.row_index());
-                let mut slots = BatchSlots(slots);
-                let count = slots.0.len() as u32;
-                let keyed = Keyed { rows: &state.rows, keys: count, slots: &mut slots };
+                let keyed = Keyed { rows: &state.rows, keys: slots.len() as u32, slots: &mut slots };
                 self.runner.process(batch, Some(keyed), times.watermark, times.processing, outcome)
             }
         }

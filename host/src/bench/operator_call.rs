@@ -13,10 +13,10 @@ use arrow::datatypes::{
 };
 
 use super::measure;
-use crate::operator::{Config, Engine, Keyed, Limits, OperatorConfig, Outcome, Runner, Slots};
+use crate::operator::{Config, Engine, Keyed, Limits, OperatorConfig, Outcome, Runner};
 use crate::record::{Batch, hash_keys};
 use crate::report::{Bar, Measurement};
-use crate::state::{KeyColumn, Keys, SlotCache, Store};
+use crate::state::{KeyColumn, SlotCache, Store};
 
 const ROWS: usize = 1 << 19;
 const BATCH: usize = 256;
@@ -129,23 +129,6 @@ struct Sandboxed {
     rows: Vec<u32>,
 }
 
-struct BatchSlots<'a>(Keys<'a>);
-
-impl Slots for BatchSlots<'_> {
-    fn get(&self, key: u32) -> Option<(u32, &[u8])> {
-        self.0.get(key as usize)
-    }
-    fn key(&self, key: u32) -> &[u8] {
-        self.0.key(key as usize)
-    }
-    fn put(&mut self, key: u32, version: u32, slot: &[u8]) {
-        self.0.put(key as usize, version, slot);
-    }
-    fn delete(&mut self, key: u32) {
-        self.0.delete(key as usize);
-    }
-}
-
 impl Sandboxed {
     fn new(plugins: &Path, scratch: &Path) -> Result<Self, String> {
         let limits = Limits::default();
@@ -183,12 +166,10 @@ impl Sandboxed {
         hash_keys(column, &mut self.hashes);
         let keys = KeyColumn::new(column.as_ref()).ok_or("not a key")?;
         // The closure knows no expiry either: the whole of time is one window.
-        let slots = self.cache.begin(&self.hashes, &keys, i64::MIN, i64::MIN).map_err(|e| e.to_string())?;
+        let mut slots = self.cache.begin(&self.hashes, &keys, i64::MIN, i64::MIN).map_err(|e| e.to_string())?;
         self.rows.clear();
         self.rows.extend_from_slice(slots.row_index());
-        let count = slots.len() as u32;
-        let mut slots = BatchSlots(slots);
-        let keyed = Keyed { rows: &self.rows, keys: count, slots: &mut slots };
+        let keyed = Keyed { rows: &self.rows, keys: slots.len() as u32, slots: &mut slots };
         self.runner.process(batch, Some(keyed), i64::MIN, 0, &mut self.outcome).map_err(|e| e.to_string())?;
         if !self.outcome.rejected.is_empty() {
             return Err("the plugin rejected rows".into());
