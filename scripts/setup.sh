@@ -14,14 +14,15 @@ say() { echo "setup: $*" >&2; }
 command -v cargo >/dev/null || { say "cargo is missing; install Rust from rustup.rs first"; exit 1; }
 command -v python3 >/dev/null || { say "python3 is missing; install it (Debian: apt-get install python3 python3-venv)"; exit 1; }
 
-# libclang: bindgen reads RocksDB's C header. g++: RocksDB, zstd, lz4 and mimalloc are C and C++.
+# libclang: bindgen reads RocksDB's C header. g++ and make: RocksDB, librdkafka, zstd, lz4 and
+# mimalloc are C and C++. OpenSSL and zlib: librdkafka speaks TLS, SASL and gzip through them.
 if command -v dpkg-query >/dev/null; then
   missing=()
-  for package in g++ libclang-dev pkg-config; do
+  for package in g++ make libclang-dev libssl-dev pkg-config zlib1g-dev; do
     [ "$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)" = "install ok installed" ] || missing+=("$package")
   done
   if [ ${#missing[@]} -gt 0 ]; then
-    say "installing ${missing[*]} (C++ compiler and libclang, to build RocksDB and its bindings)"
+    say "installing ${missing[*]} (compilers, libclang, OpenSSL and zlib, to build RocksDB and librdkafka)"
     sudo=$([ "$(id -u)" = 0 ] || echo sudo)
     $sudo apt-get update -qq
     DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
