@@ -306,7 +306,8 @@ fn a_pipe_hands_over_each_line_when_it_is_there() {
         }
         false
     };
-    let mut collector = Collector { chunks: Vec::new(), stopped: Arc::default(), watch };
+    let (opened, chunks, next) = (Vec::new(), Vec::new(), Vec::new());
+    let mut collector = Collector { opened, chunks, next, stopped: Arc::default(), watch };
     detached.run("pipe", &mut collector).expect("read");
     let blocks: Vec<String> = collector.chunks.chunks(1).map(text).collect();
     assert_eq!(blocks, ["{\"n\":1}\n{\"n\":2}\n", "{\"n\":3}\n", "{\"n\":4}"]);
