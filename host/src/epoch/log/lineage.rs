@@ -53,7 +53,7 @@ pub(super) struct Run {
 }
 
 /// Picks the history out of all runs, which come oldest first.
-pub(super) fn lineage(runs: Vec<Run>, path: impl Fn(&str) -> PathBuf) -> Result<(History, Vec<Place>), LogError> {
+pub(super) fn lineage(runs: Vec<Run>) -> Result<(History, Vec<Place>), LogError> {
     let newest = runs.iter().flat_map(|run| &run.segments).map(|(_, last)| *last).max().unwrap_or(0);
     let newest_run = runs.last().map_or(0, |run| run.run);
     let mut history = History { newest, newest_run, ..History::default() };
@@ -63,13 +63,14 @@ pub(super) fn lineage(runs: Vec<Run>, path: impl Fn(&str) -> PathBuf) -> Result<
     let mut fork = u64::MAX;
     for mut run in runs.into_iter().rev() {
         run.records.truncate(run.records.partition_point(|stored| stored.summary.epoch <= fork));
-        let found = run.records.last().map(|stored| stored.summary.epoch);
-        if found != Some(fork) {
+        if run.records.last().map(|stored| stored.summary.epoch) != Some(fork) {
             if let Some(broken) = run.broken {
                 return Err(broken);
             }
-            if let (Some(found), Some(behind)) = (found, reversed.last()) {
-                return Err(LogError::Gap { path: path(&behind.place.segment), parent: fork, found });
+            // What it stands on was cut off, or is in an older run; records that are nevertheless here
+            // came from a host that stood still. Were they lost, the state does not reach `base`.
+            if fork < u64::MAX {
+                continue;
             }
         }
         let Some(first) = run.records.first() else { continue };

@@ -77,9 +77,23 @@ impl<D: Disk> Log<D> {
     /// # Errors
     /// When a newer run has written to it, or a segment is damaged or missing: nothing is changed then.
     pub fn open(disk: D, run: u64, options: Options) -> Result<Self, LogError> {
+        Self::open_after(disk, run, options, run.saturating_sub(1))
+    }
+
+    /// Reads the log again, for going back within a run: what it holds is not taken from memory,
+    /// since another host may have taken over.
+    ///
+    /// # Errors
+    /// When it has, or a segment is damaged or missing; or when the log is poisoned.
+    pub fn reopen(self) -> Result<Self, LogError> {
+        self.usable()?;
+        Self::open_after(self.reader.into_disk(), self.run, self.options, self.run)
+    }
+
+    fn open_after(disk: D, run: u64, options: Options, newest_run: u64) -> Result<Self, LogError> {
         let reader = Reader::open(disk, options.record_bytes)?;
         let newer = reader.history().newest_run;
-        if newer >= run {
+        if newer > newest_run {
             return Err(LogError::Superseded { path: reader.disk().path(""), run, newer });
         }
         for Unfinished { path, offset, bytes } in reader.unfinished() {

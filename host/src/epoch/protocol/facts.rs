@@ -90,6 +90,23 @@ impl History {
     }
 }
 
+/// What a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The newest epoch that it has taken; 0 when it is empty.
+    pub epoch: u64,
+    /// Checksum of that epoch's record, when the store knows: a number alone does not tell two
+    /// pipelines apart.
+    pub checksum: Option<u32>,
+}
+
+impl Held {
+    /// Whether it may hold the epoch of this record.
+    pub fn is_of(&self, record: &Summary) -> bool {
+        self.epoch == record.epoch && self.checksum.is_none_or(|checksum| checksum == record.checksum)
+    }
+}
+
 /// What the decider outside says, after everybody else who could change it was fenced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pointer {
@@ -121,8 +138,8 @@ pub struct Facts<'a> {
     pub pointer: &'a Pointer,
     /// The log.
     pub history: &'a History,
-    /// The epoch that the local store holds; 0 when it is empty.
-    pub store: u64,
+    /// What the local store holds.
+    pub store: Held,
     /// The record whose epoch the newest verified snapshot holds.
     pub snapshot: Option<&'a Summary>,
     /// The operator's word for which epoch is committed (`--resume-from EPOCH`), against the pointer.
