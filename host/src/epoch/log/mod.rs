@@ -31,7 +31,6 @@ use crate::state::DirtySlots;
 
 pub use disk::{Disk, DiskFile, Folder};
 pub use error::LogError;
-pub use frame::segment_of;
 pub use lineage::Unfinished;
 pub use reader::{Reader, check};
 
@@ -140,7 +139,8 @@ impl<D: Disk> Log<D> {
     /// record could not be written or brought to disk.
     pub fn append(&mut self, record: &EpochRecord, slots: &[DirtySlots]) -> Result<Durable, LogError> {
         self.check_order(record)?;
-        let frame = Frame::prepared(record, slots)?;
+        let parent_checksum = self.history().checksum(record.parent);
+        let frame = Frame::prepared(record, parent_checksum, slots)?;
         let (epoch, limit) = (record.epoch, self.options.record_bytes);
         if frame.size() > limit {
             return Err(LogError::TooLarge { epoch, bytes: frame.size(), limit });
@@ -150,10 +150,21 @@ impl<D: Disk> Log<D> {
             Some(current) => self.extend(current, &frame, epoch)?,
             None => self.begin(&frame, epoch)?,
         };
-        let summary = Summary::new(record, frame.checksum());
+        let summary = Summary::new(record, frame.checksum(), parent_checksum);
         let durable = Durable::new(&summary, place.size);
         self.reader.push(summary, place);
         Ok(durable)
+    }
+
+    /// A segment with only this record, and its name, for storage that keeps each record as an object
+    /// of its own: put into a folder, such segments are the log. For the record that is appended next.
+    ///
+    /// # Errors
+    /// When the record's header is too large.
+    pub fn object(&self, record: &EpochRecord, slots: &[DirtySlots]) -> Result<(String, Vec<u8>), LogError> {
+        let frame = Frame::prepared(record, self.history().checksum(record.parent), slots)?;
+        let header = SegmentHeader { run: record.run, first: record.epoch };
+        Ok((frame::segment_name(header.run, header.first), frame::segment_of(&frame, header)))
     }
 
     /// Notes that an epoch is committed. A hint that saves questions: it is neither synced nor

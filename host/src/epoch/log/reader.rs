@@ -153,7 +153,7 @@ impl<D: Disk> Reader<D> {
         let gone = self.places.iter().take_while(|place| *place.segment == *name).count();
         self.places.drain(..gone);
         if let Some(last) = self.history.records.drain(..gone).next_back() {
-            self.history.base = last.epoch;
+            (self.history.base, self.history.base_checksum) = (last.epoch, last.checksum);
         }
     }
 }

@@ -119,7 +119,8 @@ fn fits(snapshot: &Summary, history: &History, accept: Option<u64>) -> bool {
     match history.get(snapshot.epoch) {
         Some(record) => (record.run, record.checksum) == (snapshot.run, snapshot.checksum),
         None if history.records.is_empty() => true,
-        None => snapshot.epoch == history.base || accept == Some(snapshot.epoch),
+        None if snapshot.epoch == history.base => [0, snapshot.checksum].contains(&history.base_checksum),
+        None => accept == Some(snapshot.epoch),
     }
 }
 
@@ -134,7 +135,7 @@ fn accepted(epoch: u64, history: &History, snapshot: Option<&Summary>) -> Result
 fn committed(facts: &Facts<'_>, snapshot: Option<&Summary>) -> Result<u64, Refusal> {
     let &Facts { history, store, pointer, .. } = facts;
     // State and snapshots are of committed epochs only.
-    let applied = history.get(store.epoch).filter(|record| store.is_of(record));
+    let applied = history.get(store.epoch).filter(|record| store.may_be(record.epoch, record.checksum));
     let applied = applied.into_iter().chain(snapshot.and_then(|snapshot| history.get(snapshot.epoch)));
     let decided = applied.map(|record| record.epoch).fold(history.decided(), u64::max);
     let asked = match pointer {
@@ -188,8 +189,8 @@ fn committed(facts: &Facts<'_>, snapshot: Option<&Summary>) -> Result<u64, Refus
 fn base(facts: &Facts<'_>, snapshot: Option<&Summary>, committed: u64) -> Result<Base, Refusal> {
     let &Facts { history, store, .. } = facts;
     let known = match history.get(store.epoch).or(snapshot.filter(|snapshot| store.epoch == snapshot.epoch)) {
-        Some(record) => store.is_of(record),
-        None => store.epoch == history.base,
+        Some(record) => store.may_be(record.epoch, record.checksum),
+        None => store.may_be(history.base, history.base_checksum),
     };
     let from_snapshot = snapshot.map(|snapshot| snapshot.epoch).filter(|&epoch| epoch <= committed);
     let from_snapshot = from_snapshot.map(|epoch| Base::Snapshot { epoch });
@@ -201,13 +202,13 @@ fn base(facts: &Facts<'_>, snapshot: Option<&Summary>, committed: u64) -> Result
     if store > 0 && known {
         return Ok(Base::Store { epoch: store });
     }
-    if store > history.base {
+    if store > 0 && store >= history.base {
         let newest = history.last().unwrap_or(history.base);
         return Err(Refusal::StoreUnknown { store, base: history.base, newest });
     }
     match from_snapshot {
         Some(from) => Ok(from),
-        None if store == history.base => Ok(Base::Store { epoch: store }),
+        None if store == 0 && history.base == 0 => Ok(Base::Store { epoch: store }),
         None => Err(Refusal::Gap { base: history.base, store, snapshot: facts.snapshot.map(|s| s.epoch) }),
     }
 }
