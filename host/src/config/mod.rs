@@ -141,7 +141,9 @@ fn read(cx: &Context<'_>, table: &tree::Table, file: &Path) -> Pipeline {
         })
     };
     let keyed = plugins().find(|p| p.key.is_some()).map(|p| p.name.as_str());
+    let remembers = root.has("state");
     let state = settings::state(&mut root, keyed);
+    let admin = settings::admin(&mut root);
     let plugins = settings::plugins(&mut root, plugins().next().map(|p| p.name.as_str()));
     root.finish();
     Pipeline {
@@ -149,7 +151,9 @@ fn read(cx: &Context<'_>, table: &tree::Table, file: &Path) -> Pipeline {
         name: settings.name,
         dead_letters: parts.dead_letters.map(|t| t.value),
         dataflow: settings.dataflow,
+        remembers,
         state,
+        admin,
         plugins,
         onnxruntime,
         models: models.into_iter().map(|m| m.config).collect(),
