@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::{dataflow, inference, operator, sink, source, state};
+use crate::{checkpoint, dataflow, inference, operator, sink, source, state};
 
 /// A validated pipeline.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Pipeline {
     pub dataflow: dataflow::Config,
     /// Settings of keyed state; required when an operator has a key.
     pub state: state::Config,
+    /// Settings of checkpoint storage.
+    pub checkpoint: checkpoint::Config,
     /// Settings that all plugins share.
     pub plugins: operator::Config,
     /// The ONNX Runtime library: `[models] library`, else `MILLSTREAM_ONNXRUNTIME`, else the one
