@@ -1,5 +1,19 @@
-//! Epochs: what lies between two barriers, and is in the store as a whole or not at all.
+//! Epochs: what lies between two barriers, and is committed as a whole or not at all.
+//!
+//! `protocol` decides, `log` keeps, `committer` brings an epoch through, `recovery` finds the way
+//! back to the committed one, and the coordinator makes the barriers.
 
+mod committer;
 mod coordinator;
+pub mod log;
+pub mod protocol;
+mod record;
+mod recovery;
+#[cfg(test)]
+mod simulation;
 
+pub use committer::{Committer, Decision, EpochLog, LogDecides, State, Steps};
 pub use coordinator::{Coordinator, Outcome};
+pub use log::{Disk, Folder, Log, LogError};
+pub use record::{Decider, EpochRecord, GenerationState, ModelState, Origin};
+pub use recovery::{RecoveryError, recover};

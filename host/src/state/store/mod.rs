@@ -36,9 +36,14 @@ use crate::record::KEY_GROUPS;
 pub struct OperatorId(pub(super) u16);
 
 impl OperatorId {
-    /// Its number, as it stands in keys.
+    /// The number that the keys of the operator's slots carry.
     pub fn number(self) -> u16 {
         self.0
+    }
+
+    /// The id whose number an epoch record or a savepoint names.
+    pub fn from_number(number: u16) -> Self {
+        Self(number)
     }
 }
 
