@@ -147,7 +147,9 @@ fn bad_log(error: &LogError) -> BadReport {
         LogError::Gap { path, parent, found } => {
             (path, format!("it goes on from epoch {parent}, but the log before it ends with epoch {found}"))
         }
-        LogError::Format { path, format, .. } => (path, format!("its format is {format}, which this version does not know")),
+        LogError::Format { path, format, .. } => {
+            (path, format!("its format is {format}, which this version does not know"))
+        }
         LogError::Io { path, source, .. } => (path, source.to_string()),
         other => return BadReport { object: "log".to_owned(), problem: other.to_string() },
     };
@@ -172,7 +174,8 @@ pub(super) fn positions(record: &Value) -> Vec<PositionReport> {
     let by_source = record.sources.into_iter();
     by_source
         .flat_map(|(source, positions)| {
-            let report = move |p: Position| PositionReport { source: source.clone(), partition: p.partition, next: p.next };
+            let report =
+                move |p: Position| PositionReport { source: source.clone(), partition: p.partition, next: p.next };
             positions.into_iter().map(report)
         })
         .collect()

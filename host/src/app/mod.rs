@@ -1,5 +1,6 @@
 //! The one place that names concrete parts: from a checked pipeline to a running one.
 
+mod checkpoint;
 mod generate;
 mod inspect;
 mod job;
@@ -7,14 +8,17 @@ mod nodes;
 mod plan;
 mod process;
 mod run;
+mod savepoint;
 
 use std::sync::Arc;
 
+pub use checkpoint::{inspect_checkpoint, list_checkpoints, verify_checkpoints};
 pub use generate::{Transactions, generate_transactions};
 pub use inspect::inspect_plugin;
 pub use job::Job;
 pub use plan::{Made, Plan, plan};
 pub use run::run;
+pub use savepoint::{RestoreOptions, create_savepoint, list_savepoints, restore_savepoint};
 
 use crate::config::{Errors, Pipeline, Warning};
 use crate::progress::Progress;
@@ -32,6 +36,9 @@ pub enum Error {
     /// It failed while it ran.
     #[error("{0}")]
     Failed(String),
+    /// Another host with the same identity has taken over.
+    #[error("{0}")]
+    Fenced(String),
 }
 
 /// What the caller of a run decides.

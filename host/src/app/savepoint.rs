@@ -85,7 +85,8 @@ pub fn restore_savepoint(pipeline: &Pipeline, name: &str, options: RestoreOption
     let state = database_config(pipeline);
     let log = LogFolder::of(&storage, &pipeline.state.path)?.read();
     let snapshots = checkpoint::snapshots(&storage)?;
-    let is_new = log.as_ref().is_ok_and(|log| log.history().newest == 0) && snapshots.is_empty() && is_empty(&state.path)?;
+    let is_new =
+        log.as_ref().is_ok_and(|log| log.history().newest == 0) && snapshots.is_empty() && is_empty(&state.path)?;
     if !is_new && !options.replace {
         let before = checkpoint::Origin::read(&storage)?.filter(|origin| options.once && origin.savepoint == name);
         let Some(origin) = before else { return Err(refuse_to_replace(pipeline, &storage, name)) };
@@ -103,8 +104,7 @@ pub fn restore_savepoint(pipeline: &Pipeline, name: &str, options: RestoreOption
     let epoch = snapshots.iter().map(|id| id.epoch).chain(used).max().unwrap_or(0) + 2;
     let run = checkpoint::claim_run(&storage, &pipeline.name)?.run;
     remove(&state.path)?;
-    let restored =
-        savepoint.restore(&storage, &state, &keyed(pipeline), epoch, options.allow_non_restored_state)?;
+    let restored = savepoint.restore(&storage, &state, &keyed(pipeline), epoch, options.allow_non_restored_state)?;
     begin_history(pipeline, storage, &savepoint, &state, run, epoch)?;
     let checkpoint::Restored { operators, slots, left_out } = restored;
     let (savepoint, state) = (savepoint.name, state.path);
@@ -132,7 +132,8 @@ fn begin_history(
     let segment = log::segment_of(&record, &[])?;
     LogFolder::begin(&storage, &pipeline.state.path, run, epoch, &segment)?;
     checkpoint::Origin { savepoint: savepoint.name.clone(), epoch, run }.write(&storage)?;
-    let header = serde_json::to_value(&record).map_err(|e| Error::Failed(format!("the record of epoch {epoch}: {e}")))?;
+    let header =
+        serde_json::to_value(&record).map_err(|e| Error::Failed(format!("the record of epoch {epoch}: {e}")))?;
     let history = LogFolder::of(&storage, &pipeline.state.path)?.read()?;
     let checksum = history.history().get(epoch).map(|summary| summary.checksum);
     let staging = pipeline.state.path.join("snapshot");
@@ -148,7 +149,8 @@ fn materialise(pipeline: &Pipeline, storage: &Storage, work: &Path) -> Result<(P
     let log = LogFolder::of(storage, work).map_err(Interim::Failed)?.read().map_err(Interim::Failed)?;
     let history = log.history();
     let committed = history.decided();
-    let snapshot = checkpoint::newest_snapshot(storage, &pipeline.name, |m| m.epoch <= committed.max(1) && is_of(m, history))?;
+    let snapshot =
+        checkpoint::newest_snapshot(storage, &pipeline.name, |m| m.epoch <= committed.max(1) && is_of(m, history))?;
     let (from, mut record, numbers) = match snapshot {
         Some(manifest) => {
             checkpoint::restore_snapshot(storage, &manifest, &database)?;
@@ -166,7 +168,8 @@ fn materialise(pipeline: &Pipeline, storage: &Storage, work: &Path) -> Result<(P
         }
     };
     let config = state::Config { path: database.clone(), ..pipeline.state.clone() };
-    let open = |numbers: &BTreeMap<String, u16>| Store::open_numbered(&config, &[], numbers).map_err(checkpoint::Error::from);
+    let open =
+        |numbers: &BTreeMap<String, u16>| Store::open_numbered(&config, &[], numbers).map_err(checkpoint::Error::from);
     let mut store = open(&numbers)?;
     for epoch in history.records.iter().map(|r| r.epoch).filter(|&epoch| epoch > from && epoch <= committed) {
         let (read, slots) = log.read(epoch).map_err(|e| Interim::Failed(e.into()))?;

@@ -65,7 +65,9 @@ impl Location {
                 let prefix = prefix.trim_end_matches('/');
                 let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(fits);
                 if !prefix.is_empty() && !prefix.split('/').all(plain) {
-                    return Err(format!("`{text}` has more than letters, digits, `-`, `_` and `.` in its prefix; {EXPECTED}"));
+                    return Err(format!(
+                        "`{text}` has more than letters, digits, `-`, `_` and `.` in its prefix; {EXPECTED}"
+                    ));
                 }
                 Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
             }

@@ -143,7 +143,10 @@ mod tests {
         assert_eq!(found.manifests, [manifests[1].0, manifests[0].0], "newest first");
         assert_eq!(found.objects, ["meta/m1", "meta/m2", "sst/b.sst", "sst/c.sst"]);
         let found = decide(&manifests, &objects, 2);
-        assert_eq!((found.manifests, found.objects), (vec![manifests[0].0], vec!["meta/m1".into(), "sst/b.sst".into()]));
+        assert_eq!(
+            (found.manifests, found.objects),
+            (vec![manifests[0].0], vec!["meta/m1".into(), "sst/b.sst".into()])
+        );
         assert_eq!(decide(&manifests, &objects, 3), Garbage::default());
         assert_eq!(decide(&manifests, &objects, 0).manifests.len(), 2, "one always stays");
     }

@@ -174,7 +174,8 @@ pub(super) fn check_format(storage: &Storage, name: &str, bytes: &[u8], known: u
     if format == known {
         return Ok(());
     }
-    let problem = format!("its format is {format}, and this version reads format {known}; use the version that wrote it");
+    let problem =
+        format!("its format is {format}, and this version reads format {known}; use the version that wrote it");
     Err(storage.unfit(name, problem))
 }
 

@@ -53,15 +53,16 @@ pub fn restore_snapshot(storage: &Storage, manifest: &Manifest, database: &Path)
 
 /// Refuses a folder with something in it: what is there would be lost.
 pub(super) fn require_empty(folder: &Path) -> Result<(), Error> {
-    match fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::local("list", folder)(error)),
-        Ok(mut entries) if entries.next().is_none() => Ok(()),
-        Ok(_) => Err(Error::Refused(format!(
-            "the state folder {} is not empty; `--replace` deletes what is there first",
-            folder.display()
-        ))),
+    let is_empty = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == ErrorKind::NotFound => true,
+        Err(error) => return Err(Error::local("list", folder)(error)),
+    };
+    if is_empty {
+        return Ok(());
     }
+    let folder = folder.display();
+    Err(Error::Refused(format!("the state folder {folder} is not empty; `--replace` deletes what is there first")))
 }
 
 /// A folder whose name is that of another with more behind it.

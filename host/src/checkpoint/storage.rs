@@ -100,8 +100,7 @@ impl Storage {
             }
             Location::S3 { bucket, prefix } => {
                 let client = ClientOptions::new().with_timeout(REQUEST).with_connect_timeout(CONNECT);
-                let retry =
-                    RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_FOR, ..RetryConfig::default() };
+                let retry = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_FOR, ..RetryConfig::default() };
                 // The variables come last: what they say about the client goes before our defaults.
                 let mut builder =
                     AmazonS3Builder::new().with_client_options(client).with_retry(retry).with_bucket_name(bucket);
@@ -262,12 +261,7 @@ impl Storage {
         Ok((hash.finish(), size))
     }
 
-    fn read_parts(
-        &self,
-        name: &str,
-        size: u64,
-        mut each: impl FnMut(&[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn read_parts(&self, name: &str, size: u64, mut each: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
         let path = self.path(name)?;
         let mut from = 0;
         while from < size {

@@ -250,11 +250,10 @@ fn a_flipped_byte_or_a_missing_file_is_found_by_name_and_nothing_is_restored() {
     for object in &objects {
         let path = world.object(object);
         let good = std::fs::read(&path).unwrap();
-        let damage: [&dyn Fn(); 3] = [
-            &|| flip(&path),
-            &|| std::fs::write(&path, &good[..good.len() / 2]).unwrap(),
-            &|| std::fs::remove_file(&path).unwrap(),
-        ];
+        let damage: [&dyn Fn(); 3] =
+            [&|| flip(&path), &|| std::fs::write(&path, &good[..good.len() / 2]).unwrap(), &|| {
+                std::fs::remove_file(&path).unwrap()
+            }];
         for (case, damage) in damage.into_iter().enumerate() {
             damage();
             let error = restore();

@@ -91,7 +91,9 @@ fn checkpoint_table(mut reader: Reader<'_>, settings: &mut Settings) {
             reader
                 .cx
                 .error(&node.at, "`checkpoint.snapshot_interval` is shorter than `checkpoint.interval`")
-                .expected(format!("expected at least `interval`, which is `\"{shown}\"`: a snapshot holds whole epochs"))
+                .expected(format!(
+                    "expected at least `interval`, which is `\"{shown}\"`: a snapshot holds whole epochs"
+                ))
                 .help("raise `snapshot_interval` or lower `interval`"),
         );
     }

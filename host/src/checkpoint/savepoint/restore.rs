@@ -97,7 +97,8 @@ impl Savepoint {
         let mut bytes = Vec::new();
         for block in &state.blocks {
             let damaged = |problem: String| {
-                storage.damaged(&object, format!("block of key group {} at {}: {problem}", block.key_group, block.offset))
+                storage
+                    .damaged(&object, format!("block of key group {} at {}: {problem}", block.key_group, block.offset))
             };
             if block.length as usize > HEADER + MAX_RAW {
                 return Err(damaged(format!("it has {} bytes", block.length)));

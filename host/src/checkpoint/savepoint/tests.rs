@@ -167,11 +167,10 @@ fn a_key_group_of_many_slots_has_several_blocks() {
     keys.take(7).for_each(|key| slots.push(5, &key, Some((1, NEVER, &large))));
     store.apply(1, &[slots]).unwrap();
     let savepoint = save(&world, &store, "s").unwrap();
-    assert_eq!(savepoint.operators["a"].blocks.iter().map(|b| (b.key_group, b.slots)).collect::<Vec<_>>(), [
-        (5, 3),
-        (5, 3),
-        (5, 1)
-    ]);
+    assert_eq!(
+        savepoint.operators["a"].blocks.iter().map(|b| (b.key_group, b.slots)).collect::<Vec<_>>(),
+        [(5, 3), (5, 3), (5, 1)]
+    );
     restore(&world, &savepoint, "back", &["a"]).unwrap();
     assert_eq!(content(&SavedState::open(&world.path("back")).unwrap()).len(), 7);
 }

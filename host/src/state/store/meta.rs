@@ -96,7 +96,10 @@ fn check(path: &Path, bytes: &[u8]) -> Result<Meta, Error> {
     }
     let meta: Meta = serde_json::from_slice(bytes).map_err(unreadable)?;
     if meta.hash != KEY_HASH {
-        return Err(mismatch(path, format!("its keys are hashed with {}, and this version uses {KEY_HASH}", meta.hash)));
+        return Err(mismatch(
+            path,
+            format!("its keys are hashed with {}, and this version uses {KEY_HASH}", meta.hash),
+        ));
     }
     if meta.key_groups != KEY_GROUPS {
         let found = meta.key_groups;
@@ -116,7 +119,9 @@ fn take_ids(ids: &mut BTreeMap<String, u16>, numbers: &BTreeMap<String, u16>) ->
             Some(id) if id == number => {}
             Some(id) => return Err(format!("operator `{name}` has the number {id} in it, and {number} is expected")),
             None if ids.values().any(|id| id == number) => {
-                return Err(format!("operator `{name}` is expected to have the number {number}, which another one has"));
+                return Err(format!(
+                    "operator `{name}` is expected to have the number {number}, which another one has"
+                ));
             }
             None => {
                 ids.insert(name.clone(), *number);
