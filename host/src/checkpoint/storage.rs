@@ -8,6 +8,7 @@
 //! Objects are whole or absent, and [`Storage::create`] never replaces one: that is all that the
 //! rest of this module relies on.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -74,6 +75,15 @@ impl Storage {
     /// # Errors
     /// When the folder does not exist, or the settings of the bucket are wrong.
     pub fn open(location: &Location) -> Result<Self, Error> {
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Self::open_with(location, std::env::vars_os().filter_map(text))
+    }
+
+    /// The same with the variables of another environment.
+    pub(super) fn open_with(
+        location: &Location,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Error> {
         let failed = |detail: String, fix| Error::Storage {
             storage: location.to_string(),
             object: String::new(),
@@ -104,8 +114,13 @@ impl Storage {
                 // The variables come last: what they say about the client goes before our defaults.
                 let mut builder =
                     AmazonS3Builder::new().with_client_options(client).with_retry(retry).with_bucket_name(bucket);
-                for (key, value) in variables() {
-                    builder = builder.with_config(key, value);
+                for (name, value) in environment {
+                    // Others are not for us.
+                    if name.starts_with("AWS_")
+                        && let Ok(key) = name.to_ascii_lowercase().parse()
+                    {
+                        builder = builder.with_config(key, value);
+                    }
                 }
                 let bucket = builder.build().map_err(|e| failed(e.to_string(), CHECK_BUCKET))?;
                 let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
@@ -401,14 +416,6 @@ impl std::fmt::Debug for Storage {
 
 fn payload(bytes: &[u8]) -> PutPayload {
     bytes.to_vec().into()
-}
-
-/// The settings of S3 clients in the environment.
-fn variables() -> impl Iterator<Item = (object_store::aws::AmazonS3ConfigKey, String)> {
-    std::env::vars_os().filter_map(|(name, value)| {
-        let name = name.to_str().filter(|name| name.starts_with("AWS_"))?;
-        Some((name.to_ascii_lowercase().parse().ok()?, value.into_string().ok()?))
-    })
 }
 
 fn read_full(file: &mut File, part: &mut [u8]) -> io::Result<usize> {

@@ -1,5 +1,7 @@
 //! Snapshots of a real database, there and back, and what is done about every kind of damage.
 
+mod s3;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -254,15 +256,14 @@ fn a_flipped_byte_or_a_missing_file_is_found_by_name_and_nothing_is_restored() {
             [&|| flip(&path), &|| std::fs::write(&path, &good[..good.len() / 2]).unwrap(), &|| {
                 std::fs::remove_file(&path).unwrap()
             }];
-        for (case, damage) in damage.into_iter().enumerate() {
+        // A manifest that is gone is a snapshot that is gone.
+        let cases = if object.starts_with("manifests/") { 2 } else { 3 };
+        for (case, damage) in damage.into_iter().take(cases).enumerate() {
             damage();
-            let error = restore();
-            // A manifest that is gone is a snapshot that is gone.
-            if case < 2 || !object.starts_with("manifests/") {
-                assert!(error.unwrap_err().to_string().contains(object), "{object}, case {case}");
-                let bad = verify(&world.storage).unwrap().bad;
-                assert_eq!(bad.iter().map(|b| b.object.as_str()).collect::<Vec<_>>(), [object], "case {case}");
-            }
+            let error = restore().unwrap_err().to_string();
+            assert!(error.contains(object), "case {case}: {error}");
+            let bad = verify(&world.storage).unwrap().bad;
+            assert_eq!(bad.iter().map(|b| b.object.as_str()).collect::<Vec<_>>(), [object], "case {case}");
             assert!(!world.path("back").exists());
             let _ = std::fs::remove_file(&path);
             std::fs::write(&path, &good).unwrap();

@@ -268,11 +268,13 @@ fn a_copy_taken_while_epochs_are_applied_ends_with_an_epoch() {
         store.apply(epoch, &[slots(&store, "a", epoch, &changed)]).unwrap();
     };
     epoch(1);
-    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
     std::thread::scope(|scope| {
+        // Dropped here, so that a failed assertion ends the writer too.
+        let stop = stop;
         let writer = scope.spawn(|| {
             let mut next = 2;
-            while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            while stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Empty) {
                 epoch(next);
                 next += 1;
             }
