@@ -112,15 +112,15 @@ impl LogFolder {
         Ok(Self { path: fetched.path().to_owned(), _fetched: Some(fetched) })
     }
 
-    /// Begins a new history with a segment of one record: in the storage, and where that is a bucket
-    /// in the state folder too, from which the host reads it.
-    pub(super) fn begin(storage: &Storage, state: &Path, run: u64, epoch: u64, segment: &[u8]) -> Result<(), Error> {
-        if let Location::Folder(_) = storage.location() {
-            return Ok(checkpoint::put_log_segment(storage, run, epoch, segment)?);
+    /// Begins a new history with a segment: in the storage, and where that is a bucket in the state
+    /// folder too, from which the host reads it.
+    pub(super) fn begin(storage: &Storage, state: &Path, name: &str, segment: &[u8]) -> Result<(), Error> {
+        checkpoint::put_log_segment(storage, name, segment)?;
+        if let Location::S3 { .. } = storage.location() {
+            let local = Storage::open_or_create(&Location::Folder(state.to_owned()))?;
+            checkpoint::put_log_segment(&local, name, segment)?;
         }
-        checkpoint::put_log_record(storage, run, epoch, segment)?;
-        let local = Storage::open_or_create(&Location::Folder(state.to_owned()))?;
-        Ok(checkpoint::put_log_segment(&local, run, epoch, segment)?)
+        Ok(())
     }
 
     /// Reads the headers of its records.

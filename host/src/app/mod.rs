@@ -1,9 +1,11 @@
 //! The one place that names concrete parts: from a checked pipeline to a running one.
 
 mod checkpoint;
+mod control;
 mod generate;
 mod inspect;
 mod job;
+mod memory;
 mod nodes;
 mod plan;
 mod process;
@@ -13,6 +15,7 @@ mod savepoint;
 use std::sync::Arc;
 
 pub use checkpoint::{inspect_checkpoint, list_checkpoints, verify_checkpoints};
+pub use control::Control;
 pub use generate::{Transactions, generate_transactions};
 pub use inspect::inspect_plugin;
 pub use job::Job;
@@ -21,6 +24,7 @@ pub use run::run;
 pub use savepoint::{RestoreOptions, create_savepoint, list_savepoints, restore_savepoint};
 
 use crate::config::{Errors, Pipeline, Warning};
+use crate::dataflow::{Failure, FailureKind};
 use crate::progress::Progress;
 use crate::report::Edge;
 
@@ -39,6 +43,15 @@ pub enum Error {
     /// Another host with the same identity has taken over.
     #[error("{0}")]
     Fenced(String),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::Fenced => Self::Fenced(failure.to_string()),
+            _ => Self::Failed(failure.to_string()),
+        }
+    }
 }
 
 /// What the caller of a run decides.

@@ -129,8 +129,8 @@ fn begin_history(
     (record.epoch, record.parent, record.run, record.committed) = (epoch, parent, run, parent);
     (record.decider, record.origin) = (Decider::Log, Origin::Savepoint { name: savepoint.name.clone() });
     record.operators = store.operators().iter().map(|(name, id)| (name.clone(), id.number())).collect();
-    let segment = log::segment_of(&record, &[])?;
-    LogFolder::begin(&storage, &pipeline.state.path, run, epoch, &segment)?;
+    let (segment, bytes) = log::first_segment(&record)?;
+    LogFolder::begin(&storage, &pipeline.state.path, &segment, &bytes)?;
     checkpoint::Origin { savepoint: savepoint.name.clone(), epoch, run }.write(&storage)?;
     let header =
         serde_json::to_value(&record).map_err(|e| Error::Failed(format!("the record of epoch {epoch}: {e}")))?;

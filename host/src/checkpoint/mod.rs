@@ -27,7 +27,7 @@ mod verify;
 pub use config::{Config, Location};
 pub use digest::Digest;
 pub use error::Error;
-pub use log_objects::{delete_log, fetch_log, newest_log_name, put_log_record, put_log_segment};
+pub use log_objects::{delete_log_segments, fetch_log, newest_log_name, put_log_segment};
 pub use manifest::{Manifest, ManifestFile, Recorded, snapshots};
 pub use names::SnapshotId;
 pub use restore::{newest_snapshot, restore_snapshot};

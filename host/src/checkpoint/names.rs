@@ -9,8 +9,7 @@
 //! savepoints/<name>/savepoint.json           a savepoint: which files it consists of
 //! savepoints/<name>/<sha256>.blocks          the state of one operator
 //! restored.json                              the savepoint that the state came from
-//! log/<run:010>-<first epoch:020>.log        a segment of the epoch log; in a folder only
-//! log/<run:010>/<epoch:020>                  a record of the epoch log; in a bucket only
+//! log/<run:010>-<first epoch:020>.log        a segment of the epoch log
 //! ```
 
 use super::Digest;
@@ -65,20 +64,9 @@ pub(super) fn parse_run(name: &str) -> Option<u64> {
     number(name.strip_prefix(RUNS)?.strip_prefix('/')?.strip_suffix(".json")?, 10)
 }
 
-/// Name of a record of the epoch log in a bucket.
-pub(super) fn log_record(run: u64, epoch: u64) -> String {
-    format!("{LOG}/{run:010}/{epoch:020}")
-}
-
-/// Reads the name of a record of the epoch log: its run and its epoch.
-pub(super) fn parse_log_record(name: &str) -> Option<(u64, u64)> {
-    let (run, epoch) = name.strip_prefix(LOG)?.strip_prefix('/')?.split_once('/')?;
-    Some((number(run, 10)?, number(epoch, 20)?))
-}
-
-/// Name of a segment of the epoch log in a folder.
-pub(super) fn log_segment(run: u64, first_epoch: u64) -> String {
-    format!("{LOG}/{run:010}-{first_epoch:020}.log")
+/// File name of a segment of the epoch log, by its object's name.
+pub(super) fn log_segment(name: &str) -> Option<&str> {
+    parse_log_segment(name).and(name.rsplit('/').next())
 }
 
 /// Reads the name of a segment of the epoch log: its run and its first epoch.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Wants;
 use crate::codec::{Compression, Format};
 
 /// One sink of a pipeline.
@@ -31,4 +32,14 @@ pub enum Connector {
     Stdout,
     /// Counted and dropped.
     Blackhole,
+}
+
+impl Connector {
+    /// What the sink wants to know of rows.
+    pub fn wants(&self) -> Wants {
+        match self {
+            Self::File { .. } | Self::Stdout => Wants::Bytes,
+            Self::Blackhole => Wants::Nothing,
+        }
+    }
 }

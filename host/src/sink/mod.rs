@@ -10,7 +10,8 @@ use std::io;
 
 pub use config::{Config, Connector};
 
-pub use crate::dataflow::{Failure as Error, Sink};
+pub use crate::dataflow::{Failure as Error, Prepared, Sink, SinkRows, Wants};
+use crate::record::SinkState;
 
 /// A failure of a sink.
 fn failure(sink: &str, doing: &str, error: &io::Error) -> Error {
@@ -18,13 +19,14 @@ fn failure(sink: &str, doing: &str, error: &io::Error) -> Error {
     if error.kind() == io::ErrorKind::BrokenPipe { failure.closed() } else { failure }
 }
 
-/// Opens a sink. A file is created, with its folders, or emptied.
+/// Opens a sink. A file is created, with its folders, or emptied; with the `state` of a committed
+/// epoch it is cut to what belongs to that epoch.
 ///
 /// # Errors
-/// When a file cannot be created.
-pub fn open(config: &Config) -> Result<Box<dyn Sink>, Error> {
+/// When a file cannot be created, or has lost what is committed.
+pub fn open(config: &Config, state: Option<&SinkState>) -> Result<Box<dyn Sink>, Error> {
     match &config.connector {
-        Connector::File { path, compression } => Ok(Box::new(file::open(&config.name, path, *compression)?)),
+        Connector::File { path, compression } => Ok(Box::new(file::open(&config.name, path, *compression, state)?)),
         Connector::Stdout => Ok(Box::new(stdout::open(&config.name))),
         Connector::Blackhole => Ok(Box::new(Blackhole)),
     }
@@ -34,16 +36,16 @@ pub fn open(config: &Config) -> Result<Box<dyn Sink>, Error> {
 struct Blackhole;
 
 impl Sink for Blackhole {
-    fn wants_bytes(&self) -> bool {
-        false
-    }
-
-    fn write(&mut self, _: &[u8]) -> Result<(), Error> {
+    fn write(&mut self, _: &SinkRows) -> Result<(), Error> {
         Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn prepare(&mut self, _: u64) -> Result<Prepared, Error> {
+        Ok(SinkState::Nothing.into())
     }
 
     fn finish(self: Box<Self>) -> Result<(), Error> {

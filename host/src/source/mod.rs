@@ -6,6 +6,7 @@ mod file;
 mod generator;
 mod input;
 mod pace;
+mod resume;
 mod stdin;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ mod vectors;
 pub use config::{Config, Connector, Generator, GeneratorKind};
 
 use crate::codec::{Framer, Limits};
-pub use crate::dataflow::{Chunk, Failure as Error, Output, Source, Stopped};
+pub use crate::dataflow::{Chunk, Failure as Error, Next, Output, Source, Stopped};
 
 /// Opens a source whose chunks hold at most `batch_rows` rows and `batch_bytes` bytes.
 ///

@@ -42,7 +42,7 @@ impl OperatorId {
     }
 
     /// The id whose number an epoch record or a savepoint names.
-    pub fn from_number(number: u16) -> Self {
+    pub const fn from_number(number: u16) -> Self {
         Self(number)
     }
 }
