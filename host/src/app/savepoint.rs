@@ -4,6 +4,9 @@
 //! committed epoch by the log since, in a folder beside the state. The host that may be running is
 //! neither asked nor slowed down.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -197,7 +200,8 @@ fn materialise(pipeline: &Pipeline, storage: &Storage, work: &Path) -> Result<(P
 fn is_of(manifest: &Manifest, history: &History) -> bool {
     match history.get(manifest.epoch) {
         Some(record) => record.checksum == manifest.record_checksum,
-        None => history.records.is_empty() || manifest.epoch == history.base,
+        None if manifest.epoch == history.base => [0, manifest.record_checksum].contains(&history.base_checksum),
+        None => history.records.is_empty(),
     }
 }
 

@@ -44,7 +44,8 @@ pub fn fetch_log(storage: &Storage, folder: &Path) -> Result<usize, Error> {
 /// When the storage cannot list or delete them.
 pub fn delete_log_segments(storage: &Storage, up_to: u64) -> Result<usize, Error> {
     let objects = storage.list(LOG)?;
-    let mut segments: Vec<_> = objects.iter().filter_map(|o| names::parse_log_segment(&o.name).zip(Some(&o.name))).collect();
+    let mut segments: Vec<_> =
+        objects.iter().filter_map(|o| names::parse_log_segment(&o.name).zip(Some(&o.name))).collect();
     // By run, and within a run by epoch.
     segments.pop();
     segments.retain(|((_, epoch), _)| *epoch <= up_to);
@@ -59,7 +60,8 @@ pub fn delete_log_segments(storage: &Storage, up_to: u64) -> Result<usize, Error
 /// # Errors
 /// When the storage cannot be listed.
 pub fn newest_log_name(storage: &Storage) -> Result<u64, Error> {
-    let epochs = storage.list(LOG)?.into_iter().filter_map(|o| names::parse_log_segment(&o.name)).map(|(_, epoch)| epoch);
+    let epochs =
+        storage.list(LOG)?.into_iter().filter_map(|o| names::parse_log_segment(&o.name)).map(|(_, epoch)| epoch);
     Ok(epochs.max().unwrap_or(0))
 }
 

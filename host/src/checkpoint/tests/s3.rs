@@ -23,7 +23,8 @@ impl Server {
     /// `None`, with a line that says so, where there is none.
     fn start(test: &str) -> Option<Self> {
         let variable = |name| std::env::var_os(name).map(PathBuf::from);
-        let cache = variable("MILLSTREAM_CACHE").or_else(|| variable("HOME").map(|home| home.join(".cache/millstream")));
+        let cache =
+            variable("MILLSTREAM_CACHE").or_else(|| variable("HOME").map(|home| home.join(".cache/millstream")));
         let program = variable("MILLSTREAM_S3_SERVER").or_else(|| cache.map(|cache| cache.join("s3/versitygw")));
         let Some(program) = program.filter(|program| program.is_file()) else {
             // Past the test runner's capture, so that it is seen in a green run too.
@@ -89,7 +90,10 @@ fn a_bucket_creates_an_object_once_and_numbers_runs() {
     assert!(!storage.create("runs/x", b"other").unwrap());
     assert!(storage.create("runs/x", b"mine").unwrap(), "the answer to an earlier try was lost");
     assert_eq!(storage.get("runs/x", 4).unwrap(), b"mine");
-    assert_eq!(storage.list("runs").unwrap().iter().map(|o| (o.name.as_str(), o.size)).collect::<Vec<_>>(), [("runs/x", 4)]);
+    assert_eq!(
+        storage.list("runs").unwrap().iter().map(|o| (o.name.as_str(), o.size)).collect::<Vec<_>>(),
+        [("runs/x", 4)]
+    );
     storage.delete("runs/x").unwrap();
     storage.delete("runs/x").unwrap();
     assert_eq!(storage.object("runs/x").unwrap(), None);
