@@ -141,7 +141,7 @@ fn begin_history(
     let checksum = history.history().get(epoch).map(|summary| summary.checksum);
     let staging = pipeline.state.path.join("snapshot");
     let mut snapshotter = Snapshotter::new(Arc::new(storage), &pipeline.checkpoint, &pipeline.name, run, staging)?;
-    snapshotter.take(&store, 0, |_| Some(Recorded { header, checksum: checksum? }))?;
+    snapshotter.take(&store, |_| Some(Recorded { header, checksum: checksum? }))?;
     Ok(())
 }
 

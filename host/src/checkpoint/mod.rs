@@ -7,9 +7,12 @@
 //!
 //! Which epoch is committed is not decided here, but by `epoch`: this module keeps what it is given.
 
+mod background;
 mod config;
 mod digest;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod gc;
 mod log_objects;
 mod manifest;
@@ -24,6 +27,7 @@ mod storage;
 mod tests;
 mod verify;
 
+pub use background::{Background, RecentRecords};
 pub use config::{Config, Location};
 pub use digest::Digest;
 pub use error::Error;

@@ -27,9 +27,6 @@ pub struct Snapshotter {
     staging: PathBuf,
     /// Digests of table files by their place on disk, so that no other file can pass for one.
     digests: HashMap<FileKey, Digest>,
-    began: Instant,
-    /// Bytes that the log had taken up when the last snapshot began.
-    log_bytes: u64,
     newest: Option<SnapshotId>,
 }
 
@@ -80,19 +77,13 @@ impl Snapshotter {
             run,
             staging,
             digests: HashMap::new(),
-            began: Instant::now(),
-            log_bytes: 0,
             newest: None,
         })
     }
 
-    /// Whether it is time: something was applied since the last one, and the interval is over or the
-    /// log has grown by its limit. `log_bytes` counts all that this run has appended to the log. After
-    /// a failure the next try waits as long as after a success.
-    pub fn due(&self, now: Instant, applied: u64, log_bytes: u64) -> bool {
-        let grown = log_bytes.saturating_sub(self.log_bytes) >= self.config.max_log_bytes;
-        let over = now.saturating_duration_since(self.began) >= self.config.snapshot_interval;
-        (over || grown) && self.newest.is_none_or(|newest| newest.epoch < applied)
+    /// Its settings.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Takes one. `record_of` gives the record of an epoch: which one it will be turns out on the way. Deletes what no snapshot needs any more; when that fails, the log says so, and
@@ -103,11 +94,9 @@ impl Snapshotter {
     pub fn take(
         &mut self,
         store: &Store,
-        log_bytes: u64,
         record_of: impl FnOnce(u64) -> Option<Recorded>,
     ) -> Result<SnapshotInfo, Error> {
-        self.began = Instant::now();
-        self.log_bytes = log_bytes;
+        let began = Instant::now();
         run::check_newest(&self.storage, self.run)?;
         let staging = Staging::create(&self.staging)?;
         let copy = staging.path().join("db");
@@ -137,7 +126,7 @@ impl Snapshotter {
             0
         });
         let (files, bytes) = (manifest.files.len(), manifest.bytes());
-        let took = self.began.elapsed();
+        let took = began.elapsed();
         tracing::info!(epoch = id.epoch, files, bytes, uploaded_bytes, took_ms = took.as_millis(), "snapshot taken");
         Ok(SnapshotInfo { id, oldest_retained, files, bytes, uploaded_bytes, took })
     }

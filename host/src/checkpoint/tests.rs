@@ -106,7 +106,7 @@ fn a_snapshot_comes_back_as_it_was_when_it_was_taken() {
     write(&store, "a", 4, 0..500, "of a");
     write(&store, "b", 5, 0..300, "of b");
     let mut snapshotter = world.snapshotter(3);
-    let info = snapshotter.take(&store, 0, record).unwrap();
+    let info = snapshotter.take(&store, record).unwrap();
     assert_eq!((info.id, info.oldest_retained), (SnapshotId { run: 1, epoch: 5 }, 5));
     assert!(info.uploaded_bytes == info.bytes && info.files > 2, "{info:?}");
     write(&store, "a", 6, 0..500, "later");
@@ -138,9 +138,9 @@ fn a_second_snapshot_uploads_only_what_is_new() {
     let large = "x".repeat(1_000);
     write(&store, "a", 1, 0..5_000, &large);
     let mut snapshotter = world.snapshotter(3);
-    let first = snapshotter.take(&store, 0, record).unwrap();
+    let first = snapshotter.take(&store, record).unwrap();
     write(&store, "a", 2, 0..10, "small");
-    let second = snapshotter.take(&store, 0, record).unwrap();
+    let second = snapshotter.take(&store, record).unwrap();
     assert!(second.bytes > first.bytes);
     assert!(second.uploaded_bytes < first.uploaded_bytes / 2, "{first:?} {second:?}");
     let tables = |info: &SnapshotInfo| -> BTreeSet<String> {
@@ -150,7 +150,7 @@ fn a_second_snapshot_uploads_only_what_is_new() {
     assert!(tables(&first).is_subset(&tables(&second)));
     // The same with another process, which knows no digests yet.
     write(&store, "a", 3, 0..10, "small");
-    let third = world.snapshotter(3).take(&store, 0, record).unwrap();
+    let third = world.snapshotter(3).take(&store, record).unwrap();
     assert!(third.uploaded_bytes < first.uploaded_bytes / 2, "{third:?}");
 }
 
@@ -160,11 +160,11 @@ fn files_that_vanished_from_storage_are_uploaded_again() {
     let store = world.store("db", &["a"]);
     write(&store, "a", 1, 0..100, "x");
     let mut snapshotter = world.snapshotter(1);
-    snapshotter.take(&store, 0, record).unwrap();
+    snapshotter.take(&store, record).unwrap();
     std::fs::remove_dir_all(world.path("checkpoints")).unwrap();
     std::fs::create_dir(world.path("checkpoints")).unwrap();
     write(&store, "a", 2, 0..100, "y");
-    snapshotter.take(&store, 0, record).unwrap();
+    snapshotter.take(&store, record).unwrap();
     let manifest = world.newest().unwrap().unwrap();
     restore_snapshot(&world.storage, &manifest, &world.path("back")).unwrap();
     assert_eq!(content(&SavedState::open(&world.path("back")).unwrap()).len(), 100);
@@ -178,7 +178,7 @@ fn only_the_last_snapshots_are_kept_and_they_are_whole() {
     let mut oldest = Vec::new();
     for epoch in 1..=6 {
         write(&store, "a", epoch, 0..200, &format!("epoch {epoch}"));
-        oldest.push(snapshotter.take(&store, 0, record).unwrap().oldest_retained);
+        oldest.push(snapshotter.take(&store, record).unwrap().oldest_retained);
     }
     assert_eq!(oldest, [1, 1, 2, 3, 4, 5]);
     assert_eq!(snapshots(&world.storage).unwrap().iter().map(|id| id.epoch).collect::<Vec<_>>(), [5, 6]);
@@ -188,18 +188,52 @@ fn only_the_last_snapshots_are_kept_and_they_are_whole() {
 
 #[test]
 fn it_is_time_after_the_interval_or_when_the_log_has_grown_but_not_without_a_new_epoch() {
+    let (now, mib) = (Instant::now(), 1 << 20);
+    let later = now + Duration::from_secs(60);
+    let mut schedule = background::Schedule::new(&Config::new(Location::Folder("x".into())), now);
+    assert!(!schedule.due(later, 0, 0), "nothing was ever applied");
+    assert!(schedule.due(later, 1, 0));
+    schedule.begins(now, 1_000);
+    schedule.holds(7);
+    assert!(!schedule.due(later - Duration::from_millis(1), 8, 1_000));
+    assert!(!schedule.due(now, 8, 1_000 + 256 * mib - 1));
+    assert!(schedule.due(now, 8, 1_000 + 256 * mib));
+    assert!(schedule.due(later, 8, 1_000));
+    assert!(!schedule.due(later, 7, 1_000 + 256 * mib), "nothing was applied since");
+}
+
+#[test]
+fn snapshots_are_taken_beside_epochs_and_the_records_are_those_of_what_they_hold() {
     let world = World::new();
     let store = world.store("db", &["a"]);
-    write(&store, "a", 7, 0..10, "x");
-    let mut snapshotter = world.snapshotter(3);
-    snapshotter.take(&store, 1_000, record).unwrap();
-    let (now, mib) = (Instant::now(), 1 << 20);
-    let later = now + Duration::from_secs(61);
-    assert!(!snapshotter.due(now, 8, 1_000));
-    assert!(!snapshotter.due(now, 8, 1_000 + 256 * mib - 1));
-    assert!(snapshotter.due(now, 8, 1_000 + 256 * mib));
-    assert!(snapshotter.due(later, 8, 1_000));
-    assert!(!snapshotter.due(later, 7, 1_000 + 256 * mib), "nothing was applied since");
+    let snapshotter = world.snapshotter(2);
+    let records = Arc::<RecentRecords>::default();
+    let mut background = Background::start(snapshotter, Arc::clone(&store), Arc::clone(&records)).unwrap();
+    let (mut epoch, mut taken) = (0, Vec::new());
+    while taken.len() < 3 {
+        epoch += 1;
+        records.push(epoch, record(epoch).unwrap());
+        write(&store, "a", epoch, 0..20, "x");
+        // Without a log to wait for, more epochs would pass than are remembered.
+        std::thread::sleep(Duration::from_millis(1));
+        // Each epoch is a minute.
+        background.tick(Instant::now() + Duration::from_secs(60 * epoch), epoch, 0);
+        if let Some(result) = background.finished() {
+            taken.push(result.unwrap().id.epoch);
+        }
+    }
+    assert!(taken.is_sorted(), "{taken:?}");
+    drop(background);
+    let manifest = world.newest().unwrap().unwrap();
+    assert_eq!(manifest.record["epoch"], manifest.epoch);
+    assert!(world.newest().unwrap().unwrap().epoch >= taken[2]);
+}
+
+#[test]
+fn only_the_last_records_are_remembered() {
+    let records = RecentRecords::default();
+    (1..=1_001).for_each(|epoch| records.push(epoch, record(epoch).unwrap()));
+    assert_eq!([1, 2, 1_001, 1_002].map(|epoch| records.get(epoch).is_some()), [false, true, true, false]);
 }
 
 #[test]
@@ -208,13 +242,13 @@ fn a_run_that_was_followed_takes_no_snapshot_and_deletes_nothing() {
     let store = world.store("db", &["a"]);
     write(&store, "a", 1, 0..10, "x");
     let mut old = world.snapshotter(1);
-    old.take(&store, 0, record).unwrap();
+    old.take(&store, record).unwrap();
     let mut new = world.snapshotter(1);
     write(&store, "a", 2, 0..10, "y");
-    let error = old.take(&store, 0, record).unwrap_err();
+    let error = old.take(&store, record).unwrap_err();
     assert!(matches!(error, Error::Superseded { run: 1, newest: 2, .. }), "{error}");
     assert_eq!(snapshots(&world.storage).unwrap(), [SnapshotId { run: 1, epoch: 1 }]);
-    assert_eq!(new.take(&store, 0, record).unwrap().id, SnapshotId { run: 2, epoch: 2 });
+    assert_eq!(new.take(&store, record).unwrap().id, SnapshotId { run: 2, epoch: 2 });
 }
 
 #[test]
@@ -223,15 +257,15 @@ fn a_failed_snapshot_leaves_no_manifest_and_the_next_one_works() {
     let store = world.store("db", &["a"]);
     write(&store, "a", 1, 0..10, "x");
     let mut snapshotter = world.snapshotter(3);
-    let error = snapshotter.take(&store, 0, |_| None).unwrap_err();
+    let error = snapshotter.take(&store, |_| None).unwrap_err();
     assert!(error.to_string().contains("epoch 1"), "{error}");
     // A file stands where a folder must be.
     std::fs::write(world.object("sst"), "in the way").unwrap();
-    snapshotter.take(&store, 0, record).unwrap_err();
+    snapshotter.take(&store, record).unwrap_err();
     assert_eq!(world.names("manifests"), Vec::<String>::new());
     assert!(!world.path("staging").exists());
     std::fs::remove_file(world.object("sst")).unwrap();
-    snapshotter.take(&store, 0, record).unwrap();
+    snapshotter.take(&store, record).unwrap();
     assert_eq!(verify(&world.storage).unwrap().bad, []);
 }
 
@@ -240,7 +274,7 @@ fn a_flipped_byte_or_a_missing_file_is_found_by_name_and_nothing_is_restored() {
     let world = World::new();
     let store = world.store("db", &["a"]);
     write(&store, "a", 1, 0..1_000, "x");
-    world.snapshotter(3).take(&store, 0, record).unwrap();
+    world.snapshotter(3).take(&store, record).unwrap();
     let manifest = world.newest().unwrap().unwrap();
     let objects: Vec<String> = manifest.files.iter().map(ManifestFile::object).chain([manifest.id().name()]).collect();
     let kinds: BTreeSet<&str> = objects.iter().filter_map(|o| o.split('/').next()).collect();
@@ -277,7 +311,7 @@ fn nothing_is_restored_over_something() {
     let world = World::new();
     let store = world.store("db", &["a"]);
     write(&store, "a", 1, 0..10, "x");
-    world.snapshotter(3).take(&store, 0, record).unwrap();
+    world.snapshotter(3).take(&store, record).unwrap();
     let manifest = world.newest().unwrap().unwrap();
     let error = restore_snapshot(&world.storage, &manifest, &world.path("db")).unwrap_err().to_string();
     assert!(error.contains("not empty") && error.contains("--replace"), "{error}");
@@ -290,10 +324,10 @@ fn what_is_usable_the_caller_says_and_a_newer_run_counts_more() {
     let world = World::new();
     let store = world.store("db", &["a"]);
     write(&store, "a", 9, 0..10, "x");
-    world.snapshotter(9).take(&store, 0, record).unwrap();
+    world.snapshotter(9).take(&store, record).unwrap();
     let forked = world.store("forked", &["a"]);
     write(&forked, "a", 4, 0..10, "y");
-    world.snapshotter(9).take(&forked, 0, record).unwrap();
+    world.snapshotter(9).take(&forked, record).unwrap();
     let newest = |usable: &dyn Fn(&Manifest) -> bool| newest_snapshot(&world.storage, "fraud", usable).unwrap();
     assert_eq!(newest(&|_| true).unwrap().id(), SnapshotId { run: 2, epoch: 4 });
     assert_eq!(newest(&|m| m.run == 1).unwrap().id(), SnapshotId { run: 1, epoch: 9 });

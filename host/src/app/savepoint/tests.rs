@@ -146,7 +146,7 @@ impl Host<'_> {
             let checksum = self.log.history().get(epoch)?.checksum;
             Some(Recorded { header: serde_json::to_value(self.log.read(epoch).ok()?.0).ok()?, checksum })
         };
-        snapshotter.take(&self.store, 0, recorded).unwrap();
+        snapshotter.take(&self.store, recorded).unwrap();
     }
 }
 
@@ -353,7 +353,7 @@ fn a_snapshot_of_a_host_that_was_followed_is_not_taken_for_the_state() {
     let mut snapshotter = Snapshotter::new(Arc::clone(&stale), config, "fraud", 9, world.path("w")).unwrap();
     let record = EpochRecord::new(2, 1, run, Decider::Log);
     let recorded = Recorded { header: serde_json::to_value(record).unwrap(), checksum: 1 };
-    snapshotter.take(&old, 0, |_| Some(recorded)).unwrap();
+    snapshotter.take(&old, |_| Some(recorded)).unwrap();
     for folder in ["manifests", "sst", "meta"] {
         for file in std::fs::read_dir(world.path("stale").join(folder)).unwrap() {
             let file = file.unwrap();
