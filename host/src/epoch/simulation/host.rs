@@ -306,7 +306,7 @@ impl<'w> Host<'w> {
         let world = self.world;
         let committed = self.committer.as_ref().map_or(0, Committer::committed);
         let mut record = EpochRecord::new(self.next, committed, self.run, decider(world));
-        let of = |(partition, &next): (usize, &u64)| Position::new(partition.to_string(), next);
+        let of = |(partition, &next): (usize, &u64)| Position::beginning(partition.to_string(), next);
         record.sources.insert("in".into(), self.positions.iter().enumerate().map(of).collect());
         let sink = if world.kafka {
             SinkState::Kafka { topic: "out".into() }
