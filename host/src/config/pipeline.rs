@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::{dataflow, inference, operator, sink, source, state};
+use crate::{dataflow, inference, kafka, operator, sink, source, state};
 
 /// A validated pipeline.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Pipeline {
     pub dead_letters: Option<String>,
     /// Settings of the dataflow.
     pub dataflow: dataflow::Config,
+    /// What the process is to Kafka.
+    pub kafka: kafka::Config,
     /// Settings of keyed state; required when an operator has a key.
     pub state: state::Config,
     /// Settings that all plugins share.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::codec::{Compression, Format};
+use crate::kafka::Properties;
 
 /// One sink of a pipeline.
 #[derive(Clone, Debug)]
@@ -31,4 +32,33 @@ pub enum Connector {
     Stdout,
     /// Counted and dropped.
     Blackhole,
+    /// A topic of Kafka.
+    Kafka(Kafka),
+}
+
+/// Settings of a sink that writes to Kafka.
+#[derive(Clone, Debug)]
+pub struct Kafka {
+    /// The topic.
+    pub topic: String,
+    /// Column that becomes the key of a record; records have none without it.
+    pub key: Option<String>,
+    /// What it promises.
+    pub delivery: Delivery,
+    /// Whether records say in headers what they came from.
+    pub headers: bool,
+    /// Identity of the process, as in `[kafka] transactional_id`.
+    pub identity: String,
+    /// Properties of the client.
+    pub client: Properties,
+}
+
+/// How often a record is there after a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// Once, for readers of committed records.
+    #[default]
+    ExactlyOnce,
+    /// Once or more often.
+    AtLeastOnce,
 }

@@ -8,7 +8,7 @@ mod tests;
 
 use std::io;
 
-pub use config::{Config, Connector};
+pub use config::{Config, Connector, Delivery, Kafka};
 
 pub use crate::dataflow::{Failure as Error, Sink};
 
@@ -27,6 +27,7 @@ pub fn open(config: &Config) -> Result<Box<dyn Sink>, Error> {
         Connector::File { path, compression } => Ok(Box::new(file::open(&config.name, path, *compression)?)),
         Connector::Stdout => Ok(Box::new(stdout::open(&config.name))),
         Connector::Blackhole => Ok(Box::new(Blackhole)),
+        Connector::Kafka(_) => Err(Error::new("sink", "not yet")),
     }
 }
 

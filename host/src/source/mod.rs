@@ -13,7 +13,7 @@ mod text;
 pub mod transactions;
 mod vectors;
 
-pub use config::{Config, Connector, Generator, GeneratorKind};
+pub use config::{AutoOffsetReset, Config, Connector, Generator, GeneratorKind, Kafka, Missing, Tombstones};
 
 use crate::codec::{Framer, Limits};
 pub use crate::dataflow::{Chunk, Failure as Error, Output, Source, Stopped};
@@ -31,6 +31,7 @@ pub fn open(config: &Config, batch_rows: usize, batch_bytes: usize) -> Result<Bo
         }
         Connector::Stdin { compression } => Ok(Box::new(stdin::open(&config.name, *compression, framer))),
         Connector::Generator(settings) => generator::open(config, settings, limits),
+        Connector::Kafka(_) => Err("not yet".into()),
     };
     opened.map_err(|message| failure(&config.name, message))
 }
