@@ -1,6 +1,7 @@
 //! Millstream runs a stream of events through sandboxed WebAssembly operators and machine-learning
 //! models. The modules follow the way of a record; ARCHITECTURE.md has the import table.
 
+pub mod admin;
 pub mod app;
 pub mod bench;
 pub mod cli;

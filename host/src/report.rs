@@ -7,6 +7,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Serialize, Serializer};
 
 use crate::config::Input;
+use crate::epoch::EpochSummary;
 use crate::record::format_type;
 
 /// What a run did.
@@ -26,8 +27,10 @@ pub struct Report {
     pub dead_lettered: u64,
     /// What each generation of each plugin processed, in the order in which they took over.
     pub generations: Vec<GenerationReport>,
-    /// Barriers that passed through.
+    /// Epochs that were committed.
     pub epochs: u64,
+    /// What is known of them.
+    pub epoch: EpochSummary,
     /// From the beginning of the plan (plugins compiled, models read) to the last sink's end.
     pub elapsed_seconds: f64,
     /// `rows_in` by `elapsed_seconds`.

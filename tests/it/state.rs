@@ -1,4 +1,5 @@
-//! Keyed state outlives a clean stop, and belongs to one running host.
+//! Keyed state outlives a stop, and belongs to one running host. A second run goes on where the
+//! first one ended: its rows are written behind those that are there.
 
 use millstream_tests::{Job, Running, fixture, generate, plugin};
 
@@ -44,7 +45,7 @@ inputs = ["terminal-features"]
 path = "out.jsonl"
 "#;
 
-/// Runs over `input` with the state of `state`; the lines that came out, sorted.
+/// Runs over `input` with the state of `state`; the lines that all runs with that state wrote, sorted.
 fn run(job: &Job, input: &str, state: &str, workers: u32) -> Vec<String> {
     let overrides = [
         format!("source.transactions.path={input}"),
@@ -78,9 +79,8 @@ fn halves() -> Job {
 fn two_runs_over_halves_equal_one_run_over_all() {
     let job = halves();
     let whole = run(&job, "all.jsonl", "state-whole", 2);
-    let mut parts = run(&job, "first.jsonl", "state-halves", 2);
-    parts.extend(run(&job, "second.jsonl", "state-halves", 2));
-    parts.sort();
+    assert_eq!(run(&job, "first.jsonl", "state-halves", 2).len(), 20_000);
+    let parts = run(&job, "second.jsonl", "state-halves", 2);
     assert!(parts == whole, "state was lost between two runs");
     // The second half alone differs, so the comparison above can fail.
     let forgetful = run(&job, "second.jsonl", "state-empty", 2);
@@ -91,9 +91,8 @@ fn two_runs_over_halves_equal_one_run_over_all() {
 fn state_is_found_again_by_another_number_of_workers() {
     let job = halves();
     let whole = run(&job, "all.jsonl", "state-whole", 1);
-    let mut parts = run(&job, "first.jsonl", "state-halves", 1);
-    parts.extend(run(&job, "second.jsonl", "state-halves", 3));
-    parts.sort();
+    assert_eq!(run(&job, "first.jsonl", "state-halves", 1).len(), 20_000);
+    let parts = run(&job, "second.jsonl", "state-halves", 3);
     assert!(parts == whole, "state was lost when the number of workers changed");
 }
 
@@ -128,9 +127,11 @@ path = "out.jsonl"
 fn counter() -> Job {
     let job = Job::new(COUNTER);
     job.install(&fixture("counter-v1"), "counter.wasm");
-    job.write("in.jsonl", "{\"user\":\"a\"}\n{\"user\":\"b\"}\n{\"user\":\"a\"}\n");
+    job.write("in.jsonl", THREE);
     job
 }
+
+const THREE: &str = "{\"user\":\"a\"}\n{\"user\":\"b\"}\n{\"user\":\"a\"}\n";
 
 /// What the rows of the two users were counted as.
 fn counts(job: &Job) -> [Vec<u64>; 2] {
@@ -141,8 +142,6 @@ fn counts(job: &Job) -> [Vec<u64>; 2] {
 
 /// Starts the host and waits for as many rows.
 fn start(job: &Job, rows: usize) -> Running<'_> {
-    // What an earlier run left would be taken for the output of this one.
-    let _ = std::fs::remove_file(job.path("out.jsonl"));
     let mut running = job.start();
     running.wait_until("the rows come out", |job| job.text("out.jsonl").lines().count() == rows);
     running
@@ -167,9 +166,20 @@ fn a_state_folder_in_use_is_refused_and_left_alone() {
 fn state_outlives_a_signal() {
     let job = counter();
     for round in 0..3 {
-        drop(start(&job, 3).stop(if round == 0 { "INT" } else { "TERM" }).succeeded());
-        assert_eq!(counts(&job), [vec![2 * round + 1, 2 * round + 2], vec![round + 1]]);
+        drop(start(&job, 3 * (round + 1)).stop(if round == 0 { "INT" } else { "TERM" }).succeeded());
+        let last = round as u64 + 1;
+        assert_eq!(counts(&job), [(1..=2 * last).collect::<Vec<_>>(), (1..=last).collect()]);
+        job.append("in.jsonl", THREE);
     }
+}
+
+#[test]
+fn a_finished_run_that_is_started_again_does_nothing() {
+    let job = counter();
+    let once = ["--set", "source.in.follow=false"];
+    drop(job.run_with(&once).succeeded());
+    let (before, report) = (job.text("out.jsonl"), job.run_with(&once).succeeded().report());
+    assert_eq!((report["rows_in"].as_u64(), job.text("out.jsonl")), (Some(0), before));
 }
 
 #[test]
@@ -179,9 +189,11 @@ fn slots_of_an_older_version_are_carried_over_after_a_restart() {
     drop(job.run_with(&once).succeeded());
     assert_eq!(counts(&job), [vec![1, 2], vec![1]]);
     job.install(&fixture("counter-v2"), "counter.wasm");
+    job.append("in.jsonl", THREE);
     drop(job.run_with(&once).succeeded());
-    assert_eq!(counts(&job), [vec![3, 4], vec![2]]);
-    assert!(job.rows("out.jsonl").iter().all(|r| r["generation"] == 2));
+    assert_eq!(counts(&job), [vec![1, 2, 3, 4], vec![1, 2]]);
+    let generations: Vec<_> = job.rows("out.jsonl").iter().map(|r| r["generation"].as_u64()).collect();
+    assert_eq!(generations, [1, 1, 1, 2, 2, 2].map(Some));
 }
 
 #[test]
@@ -191,10 +203,11 @@ fn slots_of_a_newer_version_are_refused_and_stay() {
     job.install(&fixture("counter-v2"), "counter.wasm");
     drop(job.run_with(&once).succeeded());
     job.install(&fixture("counter-v1"), "counter.wasm");
+    job.append("in.jsonl", THREE);
     let older = job.host(&["run", "pipeline.toml", "--set", "source.in.follow=false"]);
     assert!(!older.status.success(), "an older plugin read slots of a newer one: {}", older.stderr);
     assert!(older.stderr.contains("version 2"), "{}", older.stderr);
     job.install(&fixture("counter-v2"), "counter.wasm");
     drop(job.run_with(&once).succeeded());
-    assert_eq!(counts(&job), [vec![3, 4], vec![2]]);
+    assert_eq!(counts(&job), [vec![1, 2, 3, 4], vec![1, 2]]);
 }

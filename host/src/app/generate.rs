@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::Error;
 use crate::codec::{Compression, Format};
-use crate::dataflow::Sink;
+use crate::dataflow::{Sink, SinkRows};
 use crate::progress::Progress;
 use crate::report::Generated;
 use crate::sink::{self, Connector};
@@ -52,7 +52,10 @@ pub fn generate_transactions(options: &Transactions, progress: &Progress) -> Res
     };
     let config = sink::Config { name: "generate".into(), connector, format, fields: None };
     let failed = |e: sink::Error| Error::Failed(e.message);
-    let mut sink = BufWriter::with_capacity(CHUNK, Writing { sink: sink::open(&config).map_err(failed)?, bytes: 0 });
+    let mut sink = BufWriter::with_capacity(
+        CHUNK,
+        Writing { sink: sink::open(&config, None, &sink::KafkaParts::default()).map_err(failed)?, bytes: 0 },
+    );
     let io = |e: std::io::Error| Error::Failed(e.to_string());
     if format == Format::Csv {
         sink.write_all(Generator::header_csv()).map_err(io)?;
@@ -99,7 +102,8 @@ struct Writing {
 
 impl Write for Writing {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.sink.write(bytes).map_err(std::io::Error::other)?;
+        let rows = SinkRows { bytes: bytes.to_vec(), ..SinkRows::default() };
+        self.sink.write(&rows).map_err(std::io::Error::other)?;
         self.bytes += bytes.len() as u64;
         Ok(bytes.len())
     }

@@ -1,72 +1,166 @@
 //! A pipeline that runs: its parts built from a plan, its threads, and the watch on the plugin
-//! folder.
+//! folder. A run is one attempt after the other: whatever can be tried again goes back to the last
+//! committed epoch and begins there.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use super::control::Control;
+use super::memory::Memory;
 use super::nodes::{InferenceNode, KeyedState, PluginNode};
 use super::{Made, Plan};
 use crate::codec::Decoder;
-use crate::config::Pipeline;
-use crate::dataflow::{DecoderFactory, Events, Failure, Handle, Network, Operator, OperatorFactory, Parts, Stats};
-use crate::epoch::{Coordinator, Outcome};
+use crate::dataflow::{Events, Failure, FailureKind, Network, Operator, OperatorFactory, Parts, SourcePart, Stats};
+use crate::epoch::{Coordinator, EpochStats, Outcome};
 use crate::operator::{self, Outcome as PluginOutcome, Runner, Watch};
 use crate::rollout::{Change, Generations};
-use crate::state::{SlotCache, Store};
+use crate::state::SlotCache;
 use crate::{sink, source};
 
-/// A pipeline whose threads run. It ends with [`Job::run`].
+/// First and longest wait before an attempt; it doubles as long as no epoch is committed.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// A pipeline that is ready to run. It ends with [`Job::run`].
 pub struct Job {
-    network: Network,
-    store: Option<Arc<Store>>,
-    interval: Duration,
-    epoch: u64,
-    handle: Handle,
+    plan: Plan,
+    memory: Memory,
+    control: Arc<Control>,
     stats: Arc<Stats>,
+    epochs: Arc<EpochStats>,
     generations: Arc<Generations>,
+    /// Index in `generations` of each operator that is a plugin.
+    indexes: Vec<usize>,
     changes: (Sender<Change>, Receiver<Change>),
-    input_bytes: Option<u64>,
+    input_bytes: Arc<AtomicU64>,
+    /// Ends with the run.
+    #[expect(dead_code, reason = "held for its drop")]
     watching: Option<Watching>,
 }
 
 impl Job {
-    /// Builds all parts of a plan and starts them.
+    /// Builds what all attempts share.
     ///
     /// # Errors
-    /// When a part cannot be made: a file that cannot be opened, a database that is in use.
-    pub fn start(plan: Plan) -> Result<Self, Failure> {
-        let users = plan.plugin_users();
-        let Plan { pipeline, graph, operators, inputs, engine, folder, .. } = plan;
-        let keyed: Vec<&str> = graph.operators.iter().filter(|o| o.key.is_some()).map(|o| o.name.as_str()).collect();
-        let store = match keyed.is_empty() {
-            true => None,
-            false => Some(Store::open(&pipeline.state, &keyed).map_err(|e| Failure::new("state", e))?),
-        };
-        let epoch = store.as_ref().map_or(0, |s| s.applied_epoch()) + 1;
+    /// When the plugin folder cannot be watched, or the state folder is in use.
+    pub fn new(mut plan: Plan) -> Result<Self, Failure> {
+        let memory = Memory::open(&plan.pipeline)?;
         let mut generations = Generations::default();
-        let indexes: Vec<usize> = operators
-            .iter()
-            .map(|made| match made {
-                Made::Plugin { config, plugin, .. } => generations.add(&config.name, Arc::clone(plugin), epoch),
+        let mut indexes = Vec::new();
+        for made in &plan.operators {
+            indexes.push(match made {
+                Made::Plugin { config, plugin, .. } => generations.add(&config.name, Arc::clone(plugin)),
                 Made::Inference(_) => 0,
-            })
-            .collect();
-        let generations = Arc::new(generations);
+            });
+        }
+        let (generations, control) = (Arc::new(generations), Arc::<Control>::default());
+        let users = plan.plugin_users();
+        let watching = match plan.folder.take() {
+            Some(folder) if plan.pipeline.plugins.watch && !users.is_empty() => {
+                let watch = folder.watch(users).map_err(|e| Failure::new("plugin folder", e))?;
+                Some(Watching::start(watch, &generations, &control)?)
+            }
+            _ => None,
+        };
+        let metrics = |e| Failure::new("metrics", e);
+        let stats = Arc::new(Stats::new(plan.pipeline.sinks.len()).map_err(metrics)?);
+        let epochs = Arc::new(EpochStats::new().map_err(metrics)?);
+        let (changes, input_bytes) = (unbounded(), Arc::default());
+        Ok(Self { plan, memory, control, stats, epochs, generations, indexes, changes, input_bytes, watching })
+    }
+
+    /// A way to stop it from another thread.
+    pub fn control(&self) -> Arc<Control> {
+        Arc::clone(&self.control)
+    }
+
+    /// Its counters.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// The counters of its epochs.
+    pub fn epochs(&self) -> &Arc<EpochStats> {
+        &self.epochs
+    }
+
+    /// The generations of its plugins.
+    pub fn generations(&self) -> &Arc<Generations> {
+        &self.generations
+    }
+
+    /// Tells of each change of a generation, when it takes over.
+    pub fn changes(&self) -> Receiver<Change> {
+        self.changes.1.clone()
+    }
+
+    /// Bytes of input, when they are known beforehand; 0 otherwise, and before the sources are open.
+    pub fn input_bytes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.input_bytes)
+    }
+
+    /// Runs to the end: of the input, on request, or at the first failure that cannot be tried again.
+    ///
+    /// # Errors
+    /// The failure.
+    pub fn run(mut self) -> Result<Outcome, Failure> {
+        let (mut wait, mut tried) = (BACKOFF.0, 0);
+        loop {
+            let before = self.epochs.committed();
+            let result = self.attempt();
+            self.control.detach();
+            let failure = match result {
+                Ok(outcome) => break Ok(outcome),
+                Err(failure) => failure,
+            };
+            if self.epochs.committed() > before {
+                (wait, tried) = (BACKOFF.0, 0);
+            }
+            tried += 1;
+            self.epochs.failed(&failure);
+            if failure.kind != FailureKind::Rewind || !self.memory.can_rewind(&failure) {
+                break Err(failure);
+            }
+            if tried > self.memory.rewinds() {
+                let message = format!("{}; gave up after {tried} attempts without a committed epoch", failure.message);
+                break Err(Failure { message, kind: FailureKind::Stop, ..failure });
+            }
+            tracing::warn!(
+                cause = %failure, attempt = tried, wait_ms = wait.as_millis() as u64,
+                "going back to the last committed epoch"
+            );
+            self.epochs.rewound();
+            let until = Instant::now() + wait;
+            while Instant::now() < until && !self.control.drained() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            wait = (wait * 2).min(BACKOFF.1);
+        }
+    }
+
+    fn attempt(&mut self) -> Result<Outcome, Failure> {
+        let Plan { pipeline, graph, operators, inputs, engine, .. } = &self.plan;
+        let keyed: Vec<&str> = graph.operators.iter().filter(|o| o.key.is_some()).map(|o| o.name.as_str()).collect();
+        let recovered = self.memory.recover(&keyed, &self.generations)?;
+        let epoch = recovered.epoch + 1;
+        let store = &recovered.store;
         let share = pipeline.state.cache_bytes / (keyed.len() * pipeline.dataflow.workers).max(1);
         let mut factories: Vec<OperatorFactory<'_>> = Vec::new();
-        for (((made, input), node), index) in operators.iter().zip(&inputs).zip(&graph.operators).zip(indexes) {
-            let (store, generations, engine) = (&store, &generations, &engine);
+        for (((made, input), node), &index) in operators.iter().zip(inputs).zip(&graph.operators).zip(&self.indexes) {
+            let generations = &self.generations;
             let limits = &pipeline.plugins.limits;
             factories.push(match made {
                 Made::Inference(binding) => Box::new(move |_| {
                     let opened = binding.open().map_err(|e| e.to_string())?;
                     Ok(Box::new(InferenceNode(opened)) as Box<dyn Operator>)
                 }),
-                Made::Plugin { config, plugin, ports } => Box::new(move |_| {
+                Made::Plugin { config, ports, .. } => Box::new(move |_| {
                     let engine = engine.as_ref().ok_or("there is no plugin host")?;
+                    let current = generations.at(index, epoch).ok_or("it has no first generation")?;
+                    let plugin = &current.plugin;
                     let runner =
                         Runner::new(engine, Arc::clone(plugin), config, limits, input).map_err(|e| e.to_string())?;
                     let keyed = match (node.key, store) {
@@ -78,7 +172,6 @@ impl Job {
                         }
                         _ => None,
                     };
-                    let current = generations.at(index, epoch).ok_or("it has no first generation")?;
                     Ok(Box::new(PluginNode {
                         runner,
                         keyed,
@@ -96,13 +189,31 @@ impl Job {
             });
         }
 
-        let (sources, input_bytes) = open_sources(&pipeline)?;
+        let mut sources: Vec<SourcePart<'_>> = Vec::new();
+        let mut bytes = Some(0);
+        for config in &pipeline.sources {
+            let source =
+                source::open(config, pipeline.dataflow.batch_rows, pipeline.dataflow.batch_bytes, &Arc::default())?;
+            bytes = bytes.zip(source.total_bytes()).map(|(a, b)| a + b);
+            let decoder = || {
+                let new =
+                    Decoder::new(config.format, &config.schema, config.event_time.as_deref(), config.max_record_bytes);
+                new.map(Some).map_err(|e| e.to_string())
+            };
+            let start = recovered.sources.get(&config.name).cloned().unwrap_or_default();
+            sources.push(SourcePart { source, start, decoder: Box::new(decoder) });
+        }
+        self.input_bytes.store(bytes.unwrap_or(0), Relaxed);
+        self.memory.replayable(sources.iter().all(|s| s.source.replayable()));
         let mut sinks = Vec::new();
         for (config, _) in &pipeline.sinks {
-            sinks.push((sink::open(config)?, config.format));
+            sinks.push((
+                sink::open(config, recovered.sinks.get(&config.name), &sink::KafkaParts::default())?,
+                config.format,
+            ));
         }
         let events = Events::default();
-        let handle = events.handle();
+        self.control.attach(events.handle());
         let parts = Parts {
             config: pipeline.dataflow.clone(),
             graph: graph.clone(),
@@ -110,89 +221,20 @@ impl Job {
             operators: factories,
             sinks,
             epoch,
+            stats: Arc::clone(&self.stats),
         };
         let network = Network::start(parts, events)?;
-        let stats = Arc::clone(network.stats());
-        let watching = match folder {
-            Some(folder) if pipeline.plugins.watch && !users.is_empty() => {
-                let watch = folder.watch(users).map_err(|e| Failure::new("plugin folder", e))?;
-                Some(Watching::start(watch, &generations, &handle)?)
-            }
-            _ => None,
-        };
-        Ok(Self {
-            network,
-            store,
-            interval: pipeline.dataflow.checkpoint_interval,
-            epoch,
-            handle,
-            stats,
-            generations,
-            changes: unbounded(),
-            input_bytes,
-            watching,
-        })
-    }
-
-    /// A way to stop it from another thread.
-    pub fn handle(&self) -> Handle {
-        self.handle.clone()
-    }
-
-    /// Its counters.
-    pub fn stats(&self) -> &Arc<Stats> {
-        &self.stats
-    }
-
-    /// The generations of its plugins.
-    pub fn generations(&self) -> &Arc<Generations> {
-        &self.generations
-    }
-
-    /// Tells of each change of a generation, when it takes over.
-    pub fn changes(&self) -> Receiver<Change> {
-        self.changes.1.clone()
-    }
-
-    /// Bytes of input, when they are known beforehand.
-    pub fn input_bytes(&self) -> Option<u64> {
-        self.input_bytes
-    }
-
-    /// Runs to the end: of the input, on request, or at the first failure.
-    ///
-    /// # Errors
-    /// The failure.
-    pub fn run(self) -> Result<Outcome, Failure> {
-        let Self { network, store, interval, epoch, generations, changes: (sender, _), watching, .. } = self;
-        let settle = |epoch| {
+        let (generations, sender) = (Arc::clone(&self.generations), self.changes.0.clone());
+        let settle = move |epoch| {
             for change in generations.settle(epoch) {
                 // Nobody listens when there is no progress to show.
                 let _ = sender.send(change);
             }
         };
-        let outcome = Coordinator::new(network, store, interval, epoch, settle).run();
-        drop(watching);
-        outcome
+        let commit = self.memory.commit(recovered, pipeline, &self.generations);
+        let interval = pipeline.dataflow.checkpoint_interval;
+        Coordinator::new(network, commit, Arc::clone(&self.epochs), interval, epoch, settle).run()
     }
-}
-
-type Sources<'a> = Vec<(Box<dyn source::Source>, DecoderFactory<'a>)>;
-
-fn open_sources(pipeline: &Pipeline) -> Result<(Sources<'_>, Option<u64>), Failure> {
-    let mut sources: Sources<'_> = Vec::new();
-    let mut bytes = Some(0);
-    for config in &pipeline.sources {
-        let opened = source::open(config, pipeline.dataflow.batch_rows, pipeline.dataflow.batch_bytes)?;
-        bytes = bytes.zip(opened.total_bytes()).map(|(a, b)| a + b);
-        let decoder = || {
-            let new =
-                Decoder::new(config.format, &config.schema, config.event_time.as_deref(), config.max_record_bytes);
-            new.map(Some).map_err(|e| e.to_string())
-        };
-        sources.push((opened, Box::new(decoder)));
-    }
-    Ok((sources, bytes))
 }
 
 /// The thread that puts new generations forward.
@@ -203,14 +245,14 @@ struct Watching {
 }
 
 impl Watching {
-    fn start(watch: Watch, generations: &Arc<Generations>, handle: &Handle) -> Result<Self, Failure> {
-        let (events, generations, handle) = (watch.events().clone(), Arc::clone(generations), handle.clone());
+    fn start(watch: Watch, generations: &Arc<Generations>, control: &Arc<Control>) -> Result<Self, Failure> {
+        let (events, generations, control) = (watch.events().clone(), Arc::clone(generations), Arc::clone(control));
         let body = move || {
             for event in events {
                 match event {
                     operator::Event::Generation(new) => {
                         if !generations.propose(&new.plugin).is_empty() {
-                            handle.request_barrier();
+                            control.request_barrier();
                         }
                     }
                     // The folder has said why; nothing changes.

@@ -1,8 +1,10 @@
 //! The one place that names concrete parts: from a checked pipeline to a running one.
 
+mod control;
 mod generate;
 mod inspect;
 mod job;
+mod memory;
 mod nodes;
 mod plan;
 mod process;
@@ -10,6 +12,7 @@ mod run;
 
 use std::sync::Arc;
 
+pub use control::Control;
 pub use generate::{Transactions, generate_transactions};
 pub use inspect::inspect_plugin;
 pub use job::Job;
@@ -17,6 +20,7 @@ pub use plan::{Made, Plan, plan};
 pub use run::run;
 
 use crate::config::{Errors, Pipeline, Warning};
+use crate::dataflow::{Failure, FailureKind};
 use crate::progress::Progress;
 use crate::report::Edge;
 
@@ -32,6 +36,18 @@ pub enum Error {
     /// It failed while it ran.
     #[error("{0}")]
     Failed(String),
+    /// Another host with the same identity has taken over.
+    #[error("{0}")]
+    Fenced(String),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::Fenced => Self::Fenced(failure.to_string()),
+            _ => Self::Failed(failure.to_string()),
+        }
+    }
 }
 
 /// What the caller of a run decides.

@@ -12,7 +12,6 @@ use crate::dataflow::{Graph, OperatorNode, Origin, SinkNode, SourceNode};
 use crate::inference::{Binding, Model, Runtime};
 use crate::operator::{Engine, Folder, OperatorConfig, Plugin, Runner, User, output_schemas};
 use crate::record::{dead_letter_schema, format_type};
-use crate::sink;
 
 use super::nodes::stamped;
 
@@ -323,7 +322,9 @@ impl<'a> Planner<'a> {
                 inputs,
                 schema,
                 fields: config.fields.clone(),
-                encoded: !matches!(config.connector, sink::Connector::Blackhole),
+                wants: config.connector.wants(),
+                key: None,
+                max_record_bytes: None,
             });
         }
         sinks

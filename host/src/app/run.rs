@@ -1,15 +1,16 @@
 //! Runs a pipeline and reports what it did.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Error, Job, Options, plan, process};
+use super::{Control, Error, Job, Options, plan, process};
+use crate::admin;
 use crate::config::Pipeline;
-use crate::dataflow::{Handle, Stats};
+use crate::dataflow::Stats;
 use crate::epoch::Outcome;
 use crate::progress::Progress;
 use crate::report::{GenerationReport, Latency, Report, SinkReport};
@@ -30,22 +31,33 @@ pub fn run(pipeline: Pipeline, options: Options) -> Result<Report, Error> {
     let sinks: Vec<_> = pipeline.sinks.iter().map(|(config, _)| config.clone()).collect();
     let dead_letters = pipeline.dead_letters.as_ref().and_then(|n| sinks.iter().position(|s| &s.name == n));
     let name = pipeline.name.clone();
+    let admin = pipeline.admin;
     let plan = plan(pipeline).map_err(Error::Check)?;
-    let job = Job::start(plan).map_err(|e| Error::Failed(e.to_string()))?;
-    signals.drain(job.handle())?;
+    let job = Job::new(plan)?;
+    signals.drain(job.control())?;
     let (stats, generations, changes) = (Arc::clone(job.stats()), Arc::clone(job.generations()), job.changes());
+    let (epochs, input_bytes) = (Arc::clone(job.epochs()), job.input_bytes());
     let progress = options.progress;
-    progress.total_bytes.store(job.input_bytes().unwrap_or(0), Relaxed);
+    if let Some(admin) = &admin {
+        let names = sinks.iter().map(|s| s.name.clone()).collect();
+        admin::start(admin, look(name.clone(), names, &job)).map_err(Error::Failed)?;
+    }
 
     let (done, finished) = bounded::<()>(0);
     let outcome = std::thread::scope(|scope| {
-        let follower = Follower { stats: &stats, progress: &progress, sinks: sinks.len(), dead_letters };
+        let follower = Follower {
+            stats: &stats,
+            input_bytes: &input_bytes,
+            progress: &progress,
+            sinks: sinks.len(),
+            dead_letters,
+        };
         scope.spawn(move || follower.run(&changes, &finished));
         let outcome = job.run();
         drop::<Sender<()>>(done);
         outcome
     });
-    let outcome = outcome.map_err(|e| Error::Failed(e.to_string()))?;
+    let outcome = outcome?;
 
     let elapsed = begun.elapsed().as_secs_f64();
     let rows_in = stats.rows_in();
@@ -68,6 +80,7 @@ pub fn run(pipeline: Pipeline, options: Options) -> Result<Report, Error> {
         dead_lettered: stats.dead_letters(),
         generations: generation_reports(&generations),
         epochs: stats.epochs(),
+        epoch: epochs.summary(),
         elapsed_seconds: elapsed,
         rows_per_second: rows_in as f64 / elapsed.max(1e-9),
         latency: latency(&stats),
@@ -75,6 +88,46 @@ pub fn run(pipeline: Pipeline, options: Options) -> Result<Report, Error> {
         longest_gap_ms: ms(stats.longest_gap()),
         cpu_seconds_per_row: process::cpu_seconds() / (rows_in as f64).max(1.0),
         peak_memory_bytes: process::peak_memory(),
+    })
+}
+
+/// How the run is doing, for the admin server.
+fn look(pipeline: String, sinks: Vec<String>, job: &Job) -> admin::Look {
+    let (stats, epochs, generations) =
+        (Arc::clone(job.stats()), Arc::clone(job.epochs()), Arc::clone(job.generations()));
+    let control = job.control();
+    Arc::new(move || admin::Facts {
+        pipeline: pipeline.clone(),
+        running: control.running(),
+        rows_in: stats.rows_in(),
+        bytes_in: stats.bytes_in(),
+        in_flight: stats.in_flight(),
+        dead_letters: stats.dead_letters(),
+        latency: stats.latency(),
+        sinks: sinks
+            .iter()
+            .enumerate()
+            .map(|(index, name)| admin::SinkFacts {
+                name: name.clone(),
+                rows: stats.rows_out(index),
+                bytes: stats.bytes_out(index),
+            })
+            .collect(),
+        epochs: epochs.summary(),
+        generations: generations
+            .all()
+            .into_iter()
+            .filter_map(|(operator, generations)| {
+                let newest = generations.last()?;
+                Some(admin::Generation {
+                    operator,
+                    number: newest.number.into(),
+                    version: newest.plugin.description().version.clone(),
+                    sha256: newest.plugin.sha256().to_string(),
+                })
+            })
+            .collect(),
+        lag: Vec::new(),
     })
 }
 
@@ -109,6 +162,7 @@ fn generation_reports(generations: &Generations) -> Vec<GenerationReport> {
 /// Carries the run's counters to whoever shows them.
 struct Follower<'a> {
     stats: &'a Stats,
+    input_bytes: &'a AtomicU64,
     progress: &'a Progress,
     sinks: usize,
     dead_letters: Option<usize>,
@@ -144,6 +198,7 @@ impl Follower<'_> {
         let (stats, progress) = (self.stats, self.progress);
         let out = (0..self.sinks).filter(|s| Some(*s) != self.dead_letters).map(|s| stats.rows_out(s)).sum();
         let latency = stats.latency();
+        progress.total_bytes.store(self.input_bytes.load(Relaxed), Relaxed);
         progress.rows_in.store(stats.rows_in(), Relaxed);
         progress.bytes_in.store(stats.bytes_in(), Relaxed);
         progress.rows_out.store(out, Relaxed);
@@ -172,7 +227,7 @@ impl Signals {
     }
 
     /// The first signal drains; a second one gives up at once.
-    fn drain(self, handle: Handle) -> Result<(), Error> {
+    fn drain(self, control: Arc<Control>) -> Result<(), Error> {
         let Self { runtime, mut interrupt, mut terminate } = self;
         let body = move || {
             runtime.block_on(async move {
@@ -186,7 +241,7 @@ impl Signals {
                         std::process::exit(1);
                     }
                     tracing::info!("stopping: finishing what is in flight");
-                    handle.drain();
+                    control.drain();
                 }
             });
         };

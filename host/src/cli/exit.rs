@@ -15,7 +15,8 @@ Exit codes:
   1  the command failed while it ran
   2  the command line is wrong
   3  the pipeline file is wrong, or its check failed
-  4  a plugin or a model was refused when it was loaded";
+  4  a plugin or a model was refused when it was loaded
+  5  another host with the same identity has taken over";
 
 /// Exit codes of the program; 0 is success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(super) enum Code {
     Configuration = 3,
     /// A plugin or a model was refused when it was loaded.
     Refused = 4,
+    /// Another host with the same identity has taken over.
+    Fenced = 5,
 }
 
 impl From<Code> for ExitCode {
@@ -48,6 +51,8 @@ pub(super) enum Failure {
     Refused(String),
     /// It failed while it ran.
     Failed(String),
+    /// Another host has taken over.
+    Fenced(String),
 }
 
 impl Failure {
@@ -57,6 +62,7 @@ impl Failure {
             Self::Configuration(_) => Code::Configuration,
             Self::Refused(_) => Code::Refused,
             Self::Failed(_) => Code::Failed,
+            Self::Fenced(_) => Code::Fenced,
         }
     }
 
@@ -64,7 +70,9 @@ impl Failure {
     pub(super) fn to_json(&self) -> Value {
         let errors = match self {
             Self::Configuration(errors) => json!(errors.errors),
-            Self::Usage(m) | Self::Refused(m) | Self::Failed(m) => json!([{ "severity": "error", "message": m }]),
+            Self::Usage(m) | Self::Refused(m) | Self::Failed(m) | Self::Fenced(m) => {
+                json!([{ "severity": "error", "message": m }])
+            }
         };
         json!({ "ok": false, "exit_code": self.code() as u8, "errors": errors })
     }
@@ -74,7 +82,7 @@ impl Display for Failure {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Configuration(errors) => errors.fmt(f),
-            Self::Usage(m) | Self::Refused(m) | Self::Failed(m) => f.write_str(m),
+            Self::Usage(m) | Self::Refused(m) | Self::Failed(m) | Self::Fenced(m) => f.write_str(m),
         }
     }
 }
@@ -91,6 +99,7 @@ impl From<app::Error> for Failure {
             app::Error::Check(errors) => Self::Configuration(errors),
             app::Error::Refused(message) => Self::Refused(message),
             app::Error::Failed(message) => Self::Failed(message),
+            app::Error::Fenced(message) => Self::Fenced(message),
         }
     }
 }

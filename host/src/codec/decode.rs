@@ -96,7 +96,7 @@ impl Decoder {
         for (index, &end) in (0_u32..).zip(&block.ends) {
             let bytes = block.bytes.get(start..end as usize).unwrap_or_default();
             start = end as usize;
-            let offset = next_offset;
+            let offset = block.offsets.get(index as usize).copied().unwrap_or(next_offset);
             next_offset += self.lines(bytes);
             let record = without_line_end(bytes);
             if let Some((_, length)) = oversized.next_if(|(at, _)| *at == index) {

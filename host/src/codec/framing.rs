@@ -65,6 +65,9 @@ pub struct Framer {
     closed: usize,
     /// Line of the first record of the next block.
     line: u64,
+    /// Bytes of the stream that were read, and the one at which the next block begins.
+    read: u64,
+    byte: u64,
     header: Option<Arc<[u8]>>,
     ended: bool,
 }
@@ -90,6 +93,8 @@ impl Framer {
             quoted: false,
             closed: 0,
             line: 1,
+            read: 0,
+            byte: 0,
             header: None,
             ended: false,
         }
@@ -105,6 +110,7 @@ impl Framer {
 
     /// Says that `count` bytes were put at the beginning of the room.
     pub fn advance(&mut self, count: usize) {
+        self.read += count as u64;
         self.filled = (self.filled + count).min(self.buffer.len());
         self.scan();
     }
@@ -123,6 +129,26 @@ impl Framer {
     /// Line of the first record that has not been handed out yet.
     pub fn line(&self) -> u64 {
         self.line
+    }
+
+    /// Byte of the stream at which that record begins.
+    pub fn byte(&self) -> u64 {
+        self.byte
+    }
+
+    /// The header line, once it was read.
+    pub fn header(&self) -> Option<&Arc<[u8]>> {
+        self.header.as_ref()
+    }
+
+    /// A framer that reads the header of such a stream; none when its format has no header.
+    pub fn for_header(&self) -> Option<Self> {
+        (self.format == Format::Csv).then(|| Self::new(self.format, self.limits))
+    }
+
+    /// Goes on in the middle of a stream: at `byte`, where the record of line `line` begins.
+    pub fn resume(&mut self, line: u64, byte: u64, header: Option<Arc<[u8]>>) {
+        (self.line, self.read, self.byte, self.header) = (line, byte, byte, header);
     }
 
     /// The next block that is full; with `partial`, or at the end, also one that is not.
@@ -145,10 +171,13 @@ impl Framer {
             bytes
         };
         self.filled = rest;
+        // Of what waits nothing was taken out yet, except the middle of a record that is too long.
+        self.byte = self.read - self.dropped - rest as u64;
         self.scanned = self.scanned.saturating_sub(end);
         let room = Vec::with_capacity(self.ends.len());
         let block = RawBlock {
             first_offset: self.line,
+            offsets: Vec::new(),
             ends: std::mem::replace(&mut self.ends, room),
             oversized: std::mem::take(&mut self.oversized),
             header: self.header.clone(),
@@ -291,6 +320,7 @@ impl Framer {
         self.full = false;
         self.buffer.copy_within(end..self.filled, 0);
         self.filled -= end;
+        self.byte = self.read - self.filled as u64;
         self.scanned = 0;
     }
 }

@@ -147,7 +147,9 @@ fn read(cx: &Context<'_>, table: &tree::Table, file: &Path) -> Pipeline {
         })
     };
     let keyed = plugins().find(|p| p.key.is_some()).map(|p| p.name.as_str());
+    let remembers = root.has("state");
     let state = settings::state(&mut root, keyed);
+    let admin = settings::admin(&mut root);
     let plugins = settings::plugins(&mut root, plugins().next().map(|p| p.name.as_str()));
     root.finish();
     Pipeline {
@@ -156,7 +158,9 @@ fn read(cx: &Context<'_>, table: &tree::Table, file: &Path) -> Pipeline {
         dead_letters: parts.dead_letters.map(|t| t.value),
         dataflow: settings.dataflow,
         kafka,
+        remembers,
         state,
+        admin,
         plugins,
         onnxruntime,
         models: models.into_iter().map(|m| m.config).collect(),

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::{dataflow, inference, kafka, operator, sink, source, state};
+use crate::{admin, dataflow, inference, kafka, operator, sink, source, state};
 
 /// A validated pipeline.
 #[derive(Clone, Debug)]
@@ -18,8 +18,12 @@ pub struct Pipeline {
     pub dataflow: dataflow::Config,
     /// What the process is to Kafka.
     pub kafka: kafka::Config,
+    /// Whether it goes on where it ended: it has a `[state]`. Without one each run begins anew.
+    pub remembers: bool,
     /// Settings of keyed state; required when an operator has a key.
     pub state: state::Config,
+    /// The admin server, when there is one.
+    pub admin: Option<admin::Config>,
     /// Settings that all plugins share.
     pub plugins: operator::Config,
     /// The ONNX Runtime library: `[models] library`, else `MILLSTREAM_ONNXRUNTIME`, else the one

@@ -78,7 +78,9 @@ fn columns(cx: &Context<'_>, parts: &Parts) {
             for text in &sink.fields {
                 column(cx, "field", text, &source, schema);
             }
-            if let Some((text, field)) = sink.key.as_ref().and_then(|t| Some((t, column(cx, "key", t, &source, schema)?))) {
+            if let Some((text, field)) =
+                sink.kafka.key.as_ref().and_then(|t| Some((t, column(cx, "key", t, &source, schema)?)))
+            {
                 key(cx, text, field);
             }
         }

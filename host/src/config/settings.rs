@@ -1,4 +1,4 @@
-//! `[pipeline]`, `[checkpoint]`, `[state]`, `[plugins]` and `[models]`.
+//! `[pipeline]`, `[checkpoint]`, `[state]`, `[plugins]`, `[models]` and `[admin]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::context::{Context, Text};
 use super::reader::Reader;
 use super::substitute::Environment;
-use crate::{dataflow, inference, operator, record, state};
+use crate::{admin, dataflow, inference, operator, record, state};
 
 /// Name of the ONNX Runtime library in the cache, on every platform.
 const LIBRARY: &str = "libonnxruntime.so";
@@ -148,6 +148,31 @@ pub(super) fn plugins(root: &mut Reader<'_>, user: Option<&str>) -> operator::Co
     limits.max_answer_bytes = reader.bytes("max_answer", limits.max_answer_bytes, KIB..=4 * GIB);
     reader.finish();
     config
+}
+
+/// `[admin]`; no server without it.
+pub(super) fn admin(root: &mut Reader<'_>) -> Option<admin::Config> {
+    let mut reader = root.table("admin")?;
+    let text = reader.required_text("listen", "127.0.0.1:9464");
+    let listen = text.and_then(|text| match text.value.parse::<std::net::SocketAddr>() {
+        Ok(listen) if listen.ip().is_loopback() => Some(listen),
+        Ok(_) => {
+            let error = reader.cx.error(&text.at, format!("`{}` could be reached from other machines", text.shown));
+            reader.cx.report(
+                error
+                    .expected("expected a loopback address: the admin server knows no users")
+                    .help("listen on 127.0.0.1, and let a proxy that authenticates stand before it"),
+            );
+            None
+        }
+        Err(_) => {
+            let error = reader.cx.error(&text.at, format!("`{}` is not an address with a port", text.shown));
+            reader.cx.report(error.expected("expected an address such as `\"127.0.0.1:9464\"`"));
+            None
+        }
+    });
+    reader.finish();
+    listen.map(|listen| admin::Config { listen })
 }
 
 /// A model and where it was named.

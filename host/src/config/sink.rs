@@ -1,6 +1,7 @@
 //! `[sink.NAME]`.
 
 use super::context::Text;
+use super::kafka::SinkTexts;
 use super::reader::Reader;
 use super::source::{COMPRESSIONS, FORMATS, format_of, message_format};
 use crate::codec::{Compression, Format};
@@ -15,8 +16,8 @@ pub(super) struct Sink {
     pub(super) starved: bool,
     pub(super) fields: Vec<Text>,
     pub(super) path: Option<Text>,
-    /// The column that becomes the key of a message.
-    pub(super) key: Option<Text>,
+    /// What there is more to say of a sink that writes to Kafka.
+    pub(super) kafka: SinkTexts,
 }
 
 #[derive(Clone, Copy)]
@@ -35,7 +36,7 @@ pub(super) fn read(name: String, mut reader: Reader<'_>, identity: &str) -> Sink
     let kinds =
         [("file", Kind::File), ("stdout", Kind::Stdout), ("blackhole", Kind::Blackhole), ("kafka", Kind::Kafka)];
     let mut path_text = None;
-    let mut key = None;
+    let mut kafka = SinkTexts::default();
     let mut format = None;
     let connector = match reader.required_choice("connector", &kinds) {
         None => {
@@ -60,8 +61,8 @@ pub(super) fn read(name: String, mut reader: Reader<'_>, identity: &str) -> Sink
             Connector::Blackhole
         }
         Some(Kind::Kafka) => {
-            let (settings, text) = super::kafka::sink(&mut reader, identity);
-            key = text;
+            let (settings, texts) = super::kafka::sink(&mut reader, identity);
+            kafka = texts;
             Connector::Kafka(settings)
         }
     };
@@ -89,7 +90,7 @@ pub(super) fn read(name: String, mut reader: Reader<'_>, identity: &str) -> Sink
         starved,
         fields: fields.unwrap_or_default(),
         path: path_text,
-        key,
+        kafka,
     }
 }
 

@@ -72,8 +72,7 @@ enum Kind {
 /// Reads one source. `identity` is what the process is to Kafka.
 pub(super) fn read(name: String, mut reader: Reader<'_>, identity: &str) -> Source {
     let key = reader.path.clone();
-    let kinds =
-        [("file", Kind::File), ("stdin", Kind::Stdin), ("generator", Kind::Generator), ("kafka", Kind::Kafka)];
+    let kinds = [("file", Kind::File), ("stdin", Kind::Stdin), ("generator", Kind::Generator), ("kafka", Kind::Kafka)];
     let mut path_text = None;
     let mut default_fields: Vec<Field> = Vec::new();
     let mut format = None;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 
+use super::endpoint::Wants;
+
 /// An output of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -54,8 +56,12 @@ pub struct SinkNode {
     pub schema: SchemaRef,
     /// Columns that it keeps, in order; all when absent.
     pub fields: Option<Vec<String>>,
-    /// Whether it looks at bytes at all.
-    pub encoded: bool,
+    /// What it wants to know of rows.
+    pub wants: Wants,
+    /// Index of the column whose text is each record's key.
+    pub key: Option<usize>,
+    /// Longest record in bytes that it takes; a longer one is a dead letter.
+    pub max_record_bytes: Option<usize>,
 }
 
 /// A pipeline as a graph. Operators are in topological order.
@@ -238,7 +244,9 @@ mod tests {
             inputs: inputs.to_vec(),
             schema: Arc::new(Schema::empty()),
             fields: None,
-            encoded: true,
+            wants: Wants::Bytes,
+            key: None,
+            max_record_bytes: None,
         }
     }
 

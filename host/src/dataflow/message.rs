@@ -19,6 +19,8 @@ pub(crate) struct Header {
     pub source: u16,
     /// Partition of the source.
     pub partition: u32,
+    /// What becomes of the partition with this block.
+    pub status: Status,
     /// Number in the source's sequence, from 0, without gaps.
     pub sequence: u64,
     /// Epoch that the block belongs to.
@@ -31,6 +33,18 @@ pub(crate) struct Header {
     /// The block's share of the pipeline's budget; given back when the last copy is dropped.
     #[expect(dead_code, reason = "held for its drop")]
     pub ticket: Option<Arc<Ticket>>,
+}
+
+/// Whether a partition takes part in the watermark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// It does.
+    #[default]
+    Active,
+    /// Not until its next row.
+    Idle,
+    /// It is gone.
+    Closed,
 }
 
 /// From a source to any worker.
@@ -72,21 +86,6 @@ pub(crate) enum ToWorker {
     Applied(u64),
     /// The stream has ended, or the pipeline has failed.
     Stop,
-}
-
-/// What a worker has for a sink out of one block.
-#[derive(Debug, Default)]
-pub(crate) struct SinkRows {
-    /// Encoded records.
-    pub bytes: Vec<u8>,
-    /// How many.
-    pub rows: u64,
-}
-
-impl SinkRows {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows == 0
-    }
 }
 
 /// Dead letters of one block, before they are encoded.

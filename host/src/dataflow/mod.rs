@@ -2,15 +2,20 @@
 //! It knows neither plugins nor models, only [`Operator`]s.
 
 mod budget;
+mod clock;
+mod committed;
 mod config;
 mod endpoint;
 mod exchange;
+mod failure;
 mod graph;
 mod message;
 mod network;
 mod node;
 mod outlet;
+mod partitions;
 mod port;
+mod records;
 mod sequencer;
 mod stats;
 #[cfg(test)]
@@ -19,8 +24,9 @@ mod worker;
 mod writer;
 
 pub use config::Config;
-pub use endpoint::{Chunk, Failure, Output, Sink, Source, Stopped};
+pub use endpoint::{Chunk, Next, Output, Prepared, Records, Sink, SinkRows, Source, Stopped, Sync, Wants};
+pub use failure::{Failure, FailureKind};
 pub use graph::{Graph, OperatorNode, Origin, SinkNode, SourceNode};
-pub use network::{DecoderFactory, Event, Events, Handle, Network, Parts};
+pub use network::{DecoderFactory, Event, Events, Handle, Network, Parts, SourcePart};
 pub use node::{Emitted, Operator, OperatorFactory, Times};
 pub use stats::{LatencySummary, Stats};

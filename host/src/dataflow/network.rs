@@ -13,18 +13,23 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::Config;
 use super::budget::Budget;
-use super::endpoint::{Failure, Sink, Source};
+use super::clock::Clock;
+use super::committed::Committed;
+use super::endpoint::{Prepared, Sink, SinkRows, Source, Wants};
 use super::exchange::{Router, Routing};
+use super::failure::Failure;
 use super::graph::{Graph, Layout, Root};
-use super::message::{Part, SinkRows, ToWorker};
+use super::message::{Part, ToWorker};
 use super::node::OperatorFactory;
 use super::outlet::{Gathered, Outlet};
+use super::partitions::Partitions;
 use super::port::{Port, PortOutput};
 use super::sequencer::Sequencer;
 use super::stats::Stats;
 use super::worker::{Names, Scratch, StageState, Worker};
 use super::writer::Writer;
 use crate::codec::{Decoder, Encoder, Format};
+use crate::record::Position;
 use crate::state::DirtySlots;
 
 /// What the coordinator hears.
@@ -40,11 +45,17 @@ pub enum Event {
         dirty: Vec<DirtySlots>,
         /// Watermark of the stage in milliseconds since the Unix epoch; `i64::MIN` without one.
         watermark: i64,
+        /// Newest event time by source and number of the partition, as far as the stage knows it.
+        newest: Vec<Vec<i64>>,
     },
-    /// A sink has written an epoch.
-    Flushed {
+    /// A sink has all of an epoch.
+    Prepared {
         /// The epoch.
         epoch: u64,
+        /// Index of the sink.
+        sink: usize,
+        /// What it has.
+        prepared: Prepared,
     },
     /// Too much changed state, or a new generation, waits for the next barrier.
     NeedsBarrier,
@@ -60,14 +71,26 @@ pub struct Parts<'a> {
     pub config: Config,
     /// The shape.
     pub graph: Graph,
-    /// One a source: the source and how each worker decodes it.
-    pub sources: Vec<(Box<dyn Source>, DecoderFactory<'a>)>,
+    /// One a source.
+    pub sources: Vec<SourcePart<'a>>,
     /// One an operator.
     pub operators: Vec<OperatorFactory<'a>>,
     /// One a sink: the sink and the layout of its records.
     pub sinks: Vec<(Box<dyn Sink>, Format)>,
     /// First epoch of the run.
     pub epoch: u64,
+    /// What is counted.
+    pub stats: Arc<Stats>,
+}
+
+/// A source, where it begins, and how each worker decodes it.
+pub struct SourcePart<'a> {
+    /// The source.
+    pub source: Box<dyn Source>,
+    /// Positions of the committed epoch; none at the very beginning.
+    pub start: Vec<Position>,
+    /// How its bytes are decoded.
+    pub decoder: DecoderFactory<'a>,
 }
 
 /// Makes a worker's decoder of a source; none when the source hands over rows.
@@ -83,6 +106,7 @@ pub struct Network {
     /// Reports of a barrier that make an epoch complete.
     reports: usize,
     stats: Arc<Stats>,
+    committed: Arc<Committed>,
 }
 
 /// A way to reach the coordinator from outside.
@@ -126,13 +150,13 @@ impl Network {
     /// # Errors
     /// When a part cannot be made; nothing runs then.
     pub fn start(parts: Parts<'_>, events: Events) -> Result<Self, Failure> {
-        let Parts { config, graph, mut sources, mut operators, sinks, epoch } = parts;
+        let Parts { config, graph, mut sources, mut operators, sinks, epoch, stats } = parts;
         let layout = Arc::new(Layout::of(&graph));
         let graph = Arc::new(graph);
         let workers = config.workers.max(1);
         let budget = Budget::new(config.max_in_flight_rows, config.max_in_flight_bytes);
-        let stats = Stats::new(sinks.len(), Arc::clone(&budget)).map_err(|e| Failure::new("metrics", e))?;
-        let stats = Arc::new(stats);
+        stats.watch(&budget);
+        let committed = Arc::<Committed>::default();
         let Events(event_sender, event_receiver) = events;
         let (intake_sender, intake) = unbounded();
         let (inboxes, inbox_receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
@@ -141,24 +165,20 @@ impl Network {
         let names: Vec<Names> = graph
             .sources
             .iter()
-            .zip(&sources)
-            .map(|(node, (source, _))| Names {
-                source: node.name.as_str().into(),
-                partitions: source.partitions().into_iter().map(Arc::from).collect(),
-            })
+            .map(|node| Names { source: node.name.as_str().into(), partitions: Arc::<Partitions>::default() })
             .collect();
         let names = Arc::new(names);
 
         let mut made = Vec::new();
         for (id, inbox) in inbox_receivers.into_iter().enumerate() {
             let mut decoders = Vec::new();
-            for (node, (_, decoder)) in graph.sources.iter().zip(&mut sources) {
-                decoders.push(decoder().map_err(|e| Failure::new(format!("source `{}`", node.name), e))?);
+            for (node, part) in graph.sources.iter().zip(&mut sources) {
+                decoders.push((part.decoder)().map_err(|e| Failure::new(format!("source `{}`", node.name), e))?);
             }
             let mut encoders = Vec::new();
             for (node, (_, format)) in graph.sinks.iter().zip(&sinks) {
                 let encoder = || Encoder::new(*format, &node.schema, node.fields.as_deref());
-                let encoder = node.encoded.then(encoder).transpose();
+                let encoder = (node.wants != Wants::Nothing).then(encoder).transpose();
                 encoders.push(encoder.map_err(|e| Failure::new(format!("sink `{}`", node.name), e))?);
             }
             let mut stages = Vec::new();
@@ -170,17 +190,20 @@ impl Network {
                     runs.push((operator, made));
                 }
                 let parts = layout.parts_at_stage(index, graph.sources.len(), workers);
+                let behind =
+                    |source: usize| graph.sources[source].out_of_orderness.filter(|_| stage.sources.contains(&source));
                 stages.push(StageState {
                     sequencer: Sequencer::new(&parts),
                     operators: runs,
                     epoch,
-                    newest: vec![i64::MIN; graph.sources.len()],
+                    clock: Clock::new((0..graph.sources.len()).map(behind)),
                     asked: false,
                 });
             }
             let outlet = Outlet {
                 worker: id as u16,
                 graph: Arc::clone(&graph),
+                names: Arc::clone(&names),
                 router: Router::new(Routing::even(workers)),
                 encoders,
                 peers: inboxes.clone(),
@@ -215,11 +238,12 @@ impl Network {
             events: event_receiver,
             reports,
             stats: Arc::clone(&stats),
+            committed: Arc::clone(&committed),
         };
         for ((index, (sink, format)), inbox) in sinks.into_iter().enumerate().zip(sink_receivers) {
             let node = &graph.sinks[index];
             let encoder = Encoder::new(format, &node.schema, node.fields.as_deref());
-            let header = node.encoded.then(|| encoder.map(|e| e.header())).transpose();
+            let header = (node.wants != Wants::Nothing).then(|| encoder.map(|e| e.header())).transpose();
             let header = header.map_err(|e| Failure::new(format!("sink `{}`", node.name), e))?;
             let parts = layout.parts_at_sink(index, graph.sources.len(), workers);
             let writer = Writer {
@@ -240,21 +264,23 @@ impl Network {
         for (id, worker) in made.into_iter().enumerate() {
             network.spawn(format!("worker-{id}"), &event_sender, move || worker.run())?;
         }
-        for (index, (source, _)) in sources.into_iter().enumerate() {
-            let port = Port::new(index as u16, intake_sender.clone(), Arc::clone(&budget), Arc::clone(&stats), epoch);
+        for (index, SourcePart { source, start, .. }) in sources.into_iter().enumerate() {
+            let partitions = Arc::clone(&names[index].partitions);
+            let (intake, budget, stats) = (intake_sender.clone(), Arc::clone(&budget), Arc::clone(&stats));
+            let port = Port::new(index as u16, intake, budget, stats, partitions, epoch);
             network.ports.push(Arc::clone(&port));
             let events = event_sender.clone();
             let node = format!("source `{}`", graph.sources[index].name);
-            let mut output = PortOutput(port);
-            // Not joined: a source may sit in a read that nothing ends (standard input).
+            let mut output = PortOutput { port, events: events.clone(), committed: Arc::clone(&committed) };
             let run = move || {
-                let caught = std::panic::catch_unwind(AssertUnwindSafe(|| source.run(&mut output)));
+                let caught = std::panic::catch_unwind(AssertUnwindSafe(|| source.run(&start, &mut output)));
                 let result =
                     caught.unwrap_or_else(|_| Err(Failure::new(node, "panicked; please report this as a bug")));
+                output.end();
                 let _ = events.send(Event::SourceDone(index, result));
+                Ok(())
             };
-            let named = std::thread::Builder::new().name(format!("source-{index}"));
-            named.spawn(run).map_err(|e| Failure::new("thread", e))?;
+            network.spawn(format!("source-{index}"), &event_sender, run)?;
         }
         Ok(network)
     }
@@ -284,7 +310,7 @@ impl Network {
         &self.events
     }
 
-    /// Reports ([`Event::HandedOver`] and [`Event::Flushed`]) that make an epoch complete.
+    /// Reports ([`Event::HandedOver`] and [`Event::Prepared`]) that make an epoch complete.
     pub fn reports(&self) -> usize {
         self.reports
     }
@@ -299,9 +325,15 @@ impl Network {
         &self.stats
     }
 
-    /// Puts a barrier behind what every source has handed over so far.
-    pub fn barrier(&self) {
-        self.ports.iter().for_each(|p| p.barrier());
+    /// Puts a barrier behind what every source has handed over so far. Returns, by source, the
+    /// number of each partition and where it goes on behind the barrier.
+    pub fn barrier(&self) -> Vec<Vec<(u32, Position)>> {
+        self.ports.iter().map(|p| p.barrier()).collect()
+    }
+
+    /// Tells sources that an epoch is committed.
+    pub fn committed(&self, epoch: u64) {
+        self.committed.set(epoch);
     }
 
     /// Turns away what sources still want to hand over. When this returns, nothing more enters.
@@ -322,6 +354,7 @@ impl Network {
     /// The first failure that a thread reported.
     pub fn finish(self) -> Result<(), Failure> {
         self.stop_sources();
+        self.committed.close();
         self.workers.iter().for_each(|w| drop(w.send(ToWorker::Stop)));
         drop((self.workers, self.ports));
         for thread in self.threads {

@@ -6,17 +6,20 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use super::endpoint::Failure;
+use super::endpoint::{SinkRows, Wants};
 use super::exchange::Router;
+use super::failure::Failure;
 use super::graph::{Graph, Stage};
-use super::message::{Header, Letters, Part, PartContent, SinkRows, ToWorker};
+use super::message::{Header, Letters, Part, PartContent, ToWorker};
 use super::stats::Stats;
+use super::worker::Names;
 use crate::codec::Encoder;
-use crate::record::{Batch, dead_letter_batch};
+use crate::record::{Batch, DeadLetter, dead_letter_batch};
 
 pub(crate) struct Outlet {
     pub worker: u16,
     pub graph: Arc<Graph>,
+    pub names: Arc<Vec<Names>>,
     pub router: Router,
     /// One a sink; none for a sink that does not look at bytes.
     pub encoders: Vec<Option<Encoder>>,
@@ -56,15 +59,41 @@ impl Outlet {
     }
 
     /// Rows for a sink.
-    pub(crate) fn encode(&mut self, sink: usize, batch: &Batch) -> Result<(), Failure> {
+    pub(crate) fn encode(&mut self, sink: usize, header: &Header, batch: &Batch) -> Result<(), Failure> {
+        let node = &self.graph.sinks[sink];
+        let Some(encoder) = &mut self.encoders[sink] else {
+            self.gathered.encoded[sink].rows += batch.rows() as u64;
+            return Ok(());
+        };
         let out = &mut self.gathered.encoded[sink];
+        if out.bytes.is_empty() {
+            out.bytes.reserve(self.gathered.usual[sink]);
+        }
+        let start = out.bytes.len();
+        let failed = |e| Failure::new(format!("sink `{}`", node.name), e);
+        encoder.encode(&batch.columns, &mut out.bytes).map_err(failed)?;
         out.rows += batch.rows() as u64;
-        if let Some(encoder) = &mut self.encoders[sink] {
-            if out.bytes.is_empty() {
-                out.bytes.reserve(self.gathered.usual[sink]);
-            }
-            let failed = |e| Failure::new(format!("sink `{}`", self.graph.sinks[sink].name), e);
-            encoder.encode(&batch.columns, &mut out.bytes).map_err(failed)?;
+        if node.wants != Wants::Records {
+            return Ok(());
+        }
+        let names = &self.names[usize::from(header.source)];
+        let records = out.records.get_or_insert_with(|| Box::new(names.records(header)));
+        let key = node.key.map(|column| batch.columns.column(column).as_ref());
+        let too_long = records.note(&mut out.bytes, start, node.max_record_bytes, key, &batch.offsets);
+        out.rows -= too_long.len() as u64;
+        let limit = node.max_record_bytes.unwrap_or_default();
+        for found in too_long {
+            let length = found.record.len();
+            let mut raw = found.record;
+            raw.truncate(limit / 2);
+            self.gathered.letters.push(DeadLetter {
+                source: Arc::clone(&names.source),
+                partition: names.partitions.name(header.partition),
+                offset: batch.offsets.get(found.row).copied().unwrap_or_default(),
+                operator: Arc::from(node.name.as_str()),
+                reason: format!("record of {length} bytes is longer than the {limit} that the sink takes"),
+                raw,
+            });
         }
         Ok(())
     }
@@ -76,7 +105,7 @@ impl Outlet {
 
     /// Sends what was gathered from a block to the receivers of the stage.
     pub(crate) fn flush(&mut self, stage: &Stage, header: &Header) -> Result<(), Failure> {
-        self.encode_letters()?;
+        self.encode_letters(header)?;
         for &receiver in &stage.stages {
             for (worker, rows) in self.gathered.routed[receiver].iter_mut().enumerate() {
                 let content = PartContent::Rows(std::mem::take(rows));
@@ -110,29 +139,31 @@ impl Outlet {
         }
     }
 
-    fn encode_letters(&mut self) -> Result<(), Failure> {
+    fn encode_letters(&mut self, header: &Header) -> Result<(), Failure> {
         if self.gathered.letters.is_empty() {
             return Ok(());
         }
         self.stats.rejected(self.gathered.letters.len() as u64);
         let Some(sink) = self.graph.dead_letters else {
             let first = &self.gathered.letters[0];
-            let by =
-                if first.operator.is_empty() { "decoding".into() } else { format!("operator `{}`", first.operator) };
+            let by = if first.operator.is_empty() { "decoding".into() } else { format!("`{}`", first.operator) };
             let message = format!(
                 "{by} rejected the row at {}:{}: {}; to keep such rows and go on, name a sink in `[pipeline] dead_letters`",
                 first.partition, first.offset, first.reason
             );
             return Err(Failure::new(format!("source `{}`", first.source), message));
         };
-        let rows = self.gathered.letters.len() as u64;
-        let columns = dead_letter_batch(&self.gathered.letters);
-        self.gathered.letters.clear();
-        let out = &mut self.gathered.encoded[sink];
-        out.rows += rows;
-        if let Some(encoder) = &mut self.encoders[sink] {
-            let failed = |e| Failure::new(format!("sink `{}`", self.graph.sinks[sink].name), e);
-            encoder.encode(&columns, &mut out.bytes).map_err(failed)?;
+        let letters = std::mem::take(&mut self.gathered.letters);
+        let columns = dead_letter_batch(&letters);
+        let offsets = letters.iter().map(|l| l.offset).collect();
+        let batch = Batch { columns, offsets, event_times: Default::default() };
+        self.encode(sink, header, &batch)?;
+        // Of a letter that is itself too long, its sink keeps nothing: the log does.
+        for lost in self.gathered.letters.drain(..) {
+            tracing::error!(
+                source = %lost.source, partition = %lost.partition, offset = lost.offset, reason = %lost.reason,
+                "a dead letter is longer than its sink takes, and is dropped"
+            );
         }
         Ok(())
     }

@@ -1,35 +1,52 @@
 //! The way from a source into the pipeline: numbers its blocks, takes their share of the budget,
-//! and puts barriers between them.
+//! puts barriers between them, and knows for each partition where it goes on behind the last block.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::budget::Budget;
-use super::endpoint::{Chunk, Output, Stopped};
-use super::message::{Block, BlockContent, Header};
+use super::budget::{Budget, Ticket};
+use super::committed::Committed;
+use super::endpoint::{Chunk, Next, Output, Stopped};
+use super::message::{Block, BlockContent, Header, Status};
+use super::network::Event;
+use super::partitions::Partitions;
 use super::stats::Stats;
+use crate::record::{Batch, Position};
 
 /// Bytes that a row is taken to need when the source hands over rows and not bytes.
 const MIN_ROW_BYTES: usize = 16;
 
-#[derive(Debug)]
 pub(crate) struct Port {
     source: u16,
     intake: Sender<Block>,
     budget: Arc<Budget>,
     stats: Arc<Stats>,
+    names: Arc<Partitions>,
     stopped: AtomicBool,
-    /// Numbering and sending happen under one lock, so that the queue is in sequence.
-    next: Mutex<Next>,
+    /// Numbering and sending happen under one lock, so that the queue is in sequence, and a barrier
+    /// finds the positions of exactly what was sent before it.
+    line: Mutex<Line>,
 }
 
-#[derive(Debug)]
-struct Next {
+struct Line {
     sequence: u64,
     epoch: u64,
+    /// By number; `None` once closed.
+    positions: Vec<Option<Position>>,
+}
+
+/// A block but for its number.
+struct Entry {
+    partition: u32,
+    status: Status,
+    /// Newest event time that is known beforehand.
+    newest: i64,
+    since: Instant,
+    ticket: Option<Arc<Ticket>>,
+    content: BlockContent,
 }
 
 impl Port {
@@ -38,57 +55,106 @@ impl Port {
         intake: Sender<Block>,
         budget: Arc<Budget>,
         stats: Arc<Stats>,
+        names: Arc<Partitions>,
         epoch: u64,
     ) -> Arc<Self> {
-        let next = Mutex::new(Next { sequence: 0, epoch });
-        Arc::new(Self { source, intake, budget, stats, stopped: AtomicBool::new(false), next })
+        let line = Mutex::new(Line { sequence: 0, epoch, positions: Vec::new() });
+        Arc::new(Self { source, intake, budget, stats, names, stopped: AtomicBool::new(false), line })
     }
 
     /// From now on the source's blocks are turned away. When this returns, none is on its way.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        drop(self.next.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(self.lock());
     }
 
-    /// Ends the epoch of this source. Barriers need no budget: they must pass when it is used up.
-    pub(crate) fn barrier(&self) {
-        self.push(None, 0, Instant::now(), BlockContent::Barrier);
+    /// Ends the epoch of this source, and returns where its partitions go on in the next. Barriers
+    /// need no budget: they must pass when it is used up.
+    pub(crate) fn barrier(&self) -> Vec<(u32, Position)> {
+        let mut line = self.lock();
+        let now = Instant::now();
+        let content = BlockContent::Barrier;
+        let entry = Entry { partition: 0, status: Status::Active, newest: i64::MIN, since: now, ticket: None, content };
+        self.push(&mut line, entry);
+        line.epoch += 1;
+        (0..).zip(&line.positions).filter_map(|(number, p)| Some((number, p.clone()?))).collect()
     }
 
-    fn push(
-        &self,
-        ticket: Option<Arc<super::budget::Ticket>>,
-        partition: u32,
-        since: Instant,
-        content: BlockContent,
-    ) -> bool {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let barrier = matches!(content, BlockContent::Barrier);
-        if !barrier && self.stopped.load(Ordering::SeqCst) {
-            return false;
-        }
+    fn lock(&self) -> MutexGuard<'_, Line> {
+        // Every change of the line is complete before anything that could panic.
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A block without rows that says what becomes of a partition.
+    fn mark(&self, line: &mut Line, partition: u32, status: Status, newest: i64) {
+        let rows = Batch::empty(Arc::new(arrow::datatypes::Schema::empty()));
+        let content = BlockContent::Chunk(Chunk::Rows(rows));
+        self.push(line, Entry { partition, status, newest, since: Instant::now(), ticket: None, content });
+    }
+
+    fn push(&self, line: &mut Line, entry: Entry) -> bool {
         let header = Header {
             source: self.source,
-            partition,
-            sequence: next.sequence,
-            epoch: next.epoch,
-            since,
+            partition: entry.partition,
+            status: entry.status,
+            sequence: line.sequence,
+            epoch: line.epoch,
+            since: entry.since,
             min_event_time: i64::MAX,
-            max_event_time: i64::MIN,
-            ticket,
+            max_event_time: entry.newest,
+            ticket: entry.ticket,
         };
-        next.sequence += 1;
-        next.epoch += u64::from(barrier);
-        self.intake.send(Block { header, content }).is_ok()
+        line.sequence += 1;
+        self.intake.send(Block { header, content: entry.content }).is_ok()
     }
 }
 
 /// A source's handle on its port.
-pub(crate) struct PortOutput(pub Arc<Port>);
+pub(crate) struct PortOutput {
+    pub port: Arc<Port>,
+    pub events: Sender<Event>,
+    pub committed: Arc<Committed>,
+}
+
+impl PortOutput {
+    /// The source has ended: its partitions hold the watermark no longer. Their positions stay.
+    pub(crate) fn end(&self) {
+        let mut line = self.port.lock();
+        for number in 0..line.positions.len() as u32 {
+            self.port.mark(&mut line, number, Status::Closed, i64::MIN);
+        }
+    }
+}
 
 impl Output for PortOutput {
-    fn send(&mut self, partition: u32, chunk: Chunk, since: Instant) -> Result<(), Stopped> {
-        let port = &self.0;
+    fn open(&mut self, at: Position) -> u32 {
+        let number = self.port.names.number(&at.partition);
+        let mut line = self.port.lock();
+        let index = number as usize;
+        if line.positions.len() <= index {
+            line.positions.resize(index + 1, None);
+        }
+        let newest = at.newest_event_time;
+        line.positions[index] = Some(at);
+        self.port.mark(&mut line, number, Status::Active, newest);
+        number
+    }
+
+    fn close(&mut self, partition: u32) {
+        let mut line = self.port.lock();
+        if let Some(position) = line.positions.get_mut(partition as usize) {
+            *position = None;
+        }
+        self.port.mark(&mut line, partition, Status::Closed, i64::MIN);
+    }
+
+    fn idle(&mut self, partition: u32) {
+        let mut line = self.port.lock();
+        self.port.mark(&mut line, partition, Status::Idle, i64::MIN);
+    }
+
+    fn send(&mut self, partition: u32, chunk: Chunk, next: Next, since: Instant) -> Result<(), Stopped> {
+        let port = &self.port;
         let (rows, bytes) = match &chunk {
             Chunk::Raw(block) => (block.ends.len(), block.bytes.len()),
             Chunk::Rows(batch) => {
@@ -96,14 +162,31 @@ impl Output for PortOutput {
             }
         };
         let ticket = port.budget.take(rows, bytes).map_err(|_| Stopped)?;
-        if !port.push(Some(ticket), partition, since, BlockContent::Chunk(chunk)) {
+        let mut line = port.lock();
+        if self.stopped() {
             return Err(Stopped);
         }
+        let content = BlockContent::Chunk(chunk);
+        let ticket = Some(ticket);
+        let entry = Entry { partition, status: Status::Active, newest: i64::MIN, since, ticket, content };
+        if !port.push(&mut line, entry) {
+            return Err(Stopped);
+        }
+        if let Some(Some(position)) = line.positions.get_mut(partition as usize) {
+            (position.next, position.byte, position.identity) = (next.place, next.byte, next.identity);
+        }
+        drop(line);
         port.stats.taken(rows as u64, bytes as u64);
         Ok(())
     }
 
+    fn settle(&mut self, patience: Duration) -> bool {
+        let epoch = self.port.lock().epoch;
+        let _ = self.events.send(Event::NeedsBarrier);
+        self.committed.wait(epoch, patience)
+    }
+
     fn stopped(&self) -> bool {
-        self.0.stopped.load(Ordering::SeqCst)
+        self.port.stopped.load(Ordering::SeqCst)
     }
 }

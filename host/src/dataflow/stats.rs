@@ -22,7 +22,8 @@ pub struct Stats {
     epochs: AtomicU64,
     /// Nanoseconds from the start to the first row out; 0 before.
     first_out_ns: AtomicU64,
-    budget: Arc<Budget>,
+    /// Of the network that runs now.
+    budget: Mutex<Option<Arc<Budget>>>,
     sinks: Vec<SinkStats>,
     latency: Mutex<Latency>,
 }
@@ -57,7 +58,11 @@ pub struct LatencySummary {
 }
 
 impl Stats {
-    pub(crate) fn new(sinks: usize, budget: Arc<Budget>) -> Result<Self, String> {
+    /// Nothing counted yet.
+    ///
+    /// # Errors
+    /// When the histogram of latencies cannot be made.
+    pub fn new(sinks: usize) -> Result<Self, String> {
         let histogram = Histogram::new_with_bounds(1, MAX_LATENCY_US, 3).map_err(|e| e.to_string())?;
         Ok(Self {
             started: Instant::now(),
@@ -66,10 +71,15 @@ impl Stats {
             dead_letters: AtomicU64::new(0),
             epochs: AtomicU64::new(0),
             first_out_ns: AtomicU64::new(0),
-            budget,
+            budget: Mutex::new(None),
             sinks: (0..sinks).map(|_| SinkStats::default()).collect(),
             latency: Mutex::new(Latency { histogram, last_out: None, longest_gap: Duration::ZERO }),
         })
+    }
+
+    /// Rows in flight are those of this budget from now on.
+    pub(crate) fn watch(&self, budget: &Arc<Budget>) {
+        *self.budget.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(budget));
     }
 
     pub(crate) fn taken(&self, rows: u64, bytes: u64) {
@@ -81,7 +91,8 @@ impl Stats {
         self.dead_letters.fetch_add(rows, Relaxed);
     }
 
-    pub(crate) fn epoch_committed(&self) {
+    /// Counts an epoch.
+    pub fn epoch_committed(&self) {
         self.epochs.fetch_add(1, Relaxed);
     }
 
@@ -111,7 +122,8 @@ impl Stats {
 
     /// Rows between sources and sinks.
     pub fn in_flight(&self) -> u64 {
-        self.budget.rows_in_flight() as u64
+        let budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        budget.as_ref().map_or(0, |b| b.rows_in_flight() as u64)
     }
 
     /// Bytes taken from sources, after decompression.

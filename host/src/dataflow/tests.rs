@@ -9,8 +9,8 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
 use super::*;
 use crate::codec::Format;
-use crate::epoch::{Coordinator, Outcome};
-use crate::record::Batch;
+use crate::epoch::{Coordinator, EpochStats, Forget, Outcome};
+use crate::record::{Batch, Position, SinkState};
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -29,11 +29,8 @@ struct Numbers {
 }
 
 impl Source for Numbers {
-    fn partitions(&self) -> Vec<String> {
-        vec!["numbers".into()]
-    }
-
-    fn run(self: Box<Self>, output: &mut dyn Output) -> Result<(), Failure> {
+    fn run(self: Box<Self>, _: &[Position], output: &mut dyn Output) -> Result<(), Failure> {
+        let partition = output.open(Position::new("numbers", 1));
         for start in (0..self.rows).step_by(self.block as usize) {
             let range = start..(start + self.block).min(self.rows);
             let key = |n: i64| (!self.nulls || n % self.keys != 0).then(|| format!("k{}", n % self.keys));
@@ -44,8 +41,9 @@ impl Source for Numbers {
             ];
             let columns = RecordBatch::try_new(schema(), columns).map_err(|e| Failure::new("numbers", e))?;
             let offsets = range.clone().map(|n| n as u64 + 1).collect();
+            let next = Next { place: range.end as u64 + 1, ..Next::default() };
             let batch = Batch { columns, offsets, event_times: range.collect() };
-            if output.send(0, Chunk::Rows(batch), Instant::now()).is_err() {
+            if output.send(partition, Chunk::Rows(batch), next, Instant::now()).is_err() {
                 return Ok(());
             }
         }
@@ -99,15 +97,18 @@ impl Collect {
 }
 
 impl Sink for Collect {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    fn write(&mut self, rows: &SinkRows) -> Result<(), Failure> {
         if let Some(pause) = self.1 {
             std::thread::sleep(pause);
         }
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().unwrap().extend_from_slice(&rows.bytes);
         Ok(())
     }
     fn flush(&mut self) -> Result<(), Failure> {
         Ok(())
+    }
+    fn prepare(&mut self, _: u64) -> Result<Prepared, Failure> {
+        Ok(SinkState::Nothing.into())
     }
     fn finish(self: Box<Self>) -> Result<(), Failure> {
         Ok(())
@@ -157,7 +158,9 @@ fn run(setup: Setup, events: Events) -> Ran {
         inputs,
         schema,
         fields: None,
-        encoded: true,
+        wants: Wants::Bytes,
+        key: None,
+        max_record_bytes: None,
     };
     let mut sinks = vec![sink("out", vec![of(1)], schema())];
     let (out, rejected) = (Collect(Arc::default(), setup.pause), Collect::default());
@@ -170,11 +173,11 @@ fn run(setup: Setup, events: Events) -> Ran {
     let source = |name: &str| SourceNode { name: name.into(), out_of_orderness: Some(Duration::ZERO) };
     let mut nodes = vec![source("numbers")];
     let Numbers { rows, keys, block, nulls } = setup.numbers;
-    let mut sources: Vec<(Box<dyn Source>, DecoderFactory<'_>)> =
-        vec![(Box::new(Numbers { rows, keys, block, nulls }), Box::new(|| Ok(None)))];
+    let part = |source| SourcePart { source, start: Vec::new(), decoder: Box::new(|| Ok(None)) };
+    let mut sources = vec![part(Box::new(Numbers { rows, keys, block, nulls }) as Box<dyn Source>)];
     if setup.twice {
         nodes.push(source("again"));
-        sources.push((Box::new(Numbers { rows, keys, block: block / 2 + 1, nulls }), Box::new(|| Ok(None))));
+        sources.push(part(Box::new(Numbers { rows, keys, block: block / 2 + 1, nulls })));
     }
     let inputs = (0..nodes.len()).map(Origin::Source).collect();
     let graph = Graph {
@@ -204,6 +207,7 @@ fn run(setup: Setup, events: Events) -> Ran {
         ],
         sinks: ends,
         epoch: 1,
+        stats: Arc::new(Stats::new(2).unwrap()),
     };
     let network = Network::start(parts, events).unwrap();
     let stats = Arc::clone(network.stats());
@@ -217,7 +221,8 @@ fn run(setup: Setup, events: Events) -> Ran {
         }
         most
     });
-    let result = Coordinator::new(network, None, Duration::from_millis(5), 1, |_| {}).run();
+    let epochs = Arc::new(EpochStats::new().unwrap());
+    let result = Coordinator::new(network, Box::new(Forget), epochs, Duration::from_millis(5), 1, |_| {}).run();
     done.store(true, Ordering::Relaxed);
     let most_in_flight = watcher.join().unwrap();
     Ran { result, out: out.lines(), rejected: rejected.lines(), stats, most_in_flight }

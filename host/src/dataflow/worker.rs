@@ -8,12 +8,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arrow::array::{Array, UInt32Array};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, select};
 
-use super::endpoint::{Chunk, Failure};
+use super::clock::Clock;
+use super::endpoint::{Chunk, Records};
+use super::failure::Failure;
 use super::graph::{Graph, Layout, Origin, Root, Target};
 use super::message::{Block, BlockContent, Header, ToWorker};
 use super::network::Event;
 use super::node::{Emitted, Operator, Times};
 use super::outlet::Outlet;
+use super::partitions::Partitions;
 use super::sequencer::{Next, Sequencer};
 use crate::codec::{Decoder, Encoder, Format};
 use crate::record::{Batch, DeadLetter};
@@ -22,7 +25,15 @@ use crate::record::{Batch, DeadLetter};
 #[derive(Debug)]
 pub(crate) struct Names {
     pub source: Arc<str>,
-    pub partitions: Vec<Arc<str>>,
+    pub partitions: Arc<Partitions>,
+}
+
+impl Names {
+    /// No records yet, of the block with this header.
+    pub(crate) fn records(&self, header: &Header) -> Records {
+        let partition = self.partitions.name(header.partition);
+        Records { source: Arc::clone(&self.source), partition, ..Records::default() }
+    }
 }
 
 /// How long a worker looks for work before it sleeps: about what a wake-up costs.
@@ -61,8 +72,7 @@ pub(crate) struct StageState {
     /// The stage's operators by index in the graph.
     pub operators: Vec<(usize, Box<dyn Operator>)>,
     pub epoch: u64,
-    /// Newest event time by source.
-    pub newest: Vec<i64>,
+    pub clock: Clock,
     /// Whether an early barrier was asked for in this epoch.
     pub asked: bool,
 }
@@ -158,11 +168,14 @@ impl Worker {
                     return Err(failed("handed over bytes but has no format".into()));
                 };
                 let decoded = decoder.decode(&block).map_err(|e| failed(e.to_string()))?;
-                let partition = names.partitions.get(header.partition as usize);
+                let partition = match decoded.rejected.is_empty() {
+                    true => Arc::default(),
+                    false => names.partitions.name(header.partition),
+                };
                 for rejected in decoded.rejected {
                     self.outlet.reject().push(DeadLetter {
                         source: Arc::clone(&names.source),
-                        partition: partition.cloned().unwrap_or_default(),
+                        partition: Arc::clone(&partition),
                         offset: rejected.offset,
                         operator: Arc::default(),
                         reason: rejected.reason,
@@ -183,12 +196,8 @@ impl Worker {
     fn work(&mut self, index: usize, header: &Header, batch: Option<Batch>) -> Result<(), Failure> {
         let stage = &self.layout.stages[index];
         // A block runs under the watermark of the blocks before it: one that counted the block's own
-        // newest row would call its other rows late, and expire what they are about to read. Before
-        // the first block, nothing is older than its oldest row.
-        let newest = &mut self.stages[index].newest[usize::from(header.source)];
-        if *newest == i64::MIN && header.min_event_time != i64::MAX {
-            *newest = header.min_event_time;
-        }
+        // newest row would call its other rows late, and expire what they are about to read.
+        self.stages[index].clock.begin(header);
         if let Some(batch) = batch.filter(|b| !b.is_empty()) {
             self.scratch.small = batch.rows() <= SMALL;
             let mut pending = std::mem::take(&mut self.scratch.pending);
@@ -199,10 +208,10 @@ impl Worker {
                     pending.push((Target::Operator(operator), batch));
                 }
             }
-            let times = Times { watermark: self.watermark(index), processing: processing_time() };
+            let times = Times { watermark: self.stages[index].clock.watermark(), processing: processing_time() };
             while let Some((target, batch)) = pending.pop() {
                 match target {
-                    Target::Sink(sink) => self.outlet.encode(sink, &batch)?,
+                    Target::Sink(sink) => self.outlet.encode(sink, header, &batch)?,
                     Target::Stage(stage) => self.route(stage, batch)?,
                     Target::Operator(operator) => self.operate(index, operator, header, &batch, times, &mut pending)?,
                 }
@@ -210,8 +219,7 @@ impl Worker {
             self.scratch.pending = pending;
         }
         self.outlet.flush(&self.layout.stages[index], header)?;
-        let newest = &mut self.stages[index].newest[usize::from(header.source)];
-        *newest = (*newest).max(header.max_event_time);
+        self.stages[index].clock.pass(header);
         self.ask_for_barrier(index);
         Ok(())
     }
@@ -293,7 +301,7 @@ impl Worker {
             raw.truncate(raw.trim_ascii_end().len());
             self.outlet.reject().push(DeadLetter {
                 source: Arc::clone(&names.source),
-                partition: names.partitions.get(header.partition as usize).cloned().unwrap_or_default(),
+                partition: names.partitions.name(header.partition),
                 offset: batch.offsets.get(at).copied().unwrap_or_default(),
                 operator: Arc::clone(&operator),
                 reason,
@@ -306,11 +314,11 @@ impl Worker {
     /// The epoch ends at a keyed stage: state goes to the store, and the next epoch begins at once.
     fn barrier(&mut self, index: usize, headers: &[Header]) {
         let Some(epoch) = headers.first().map(|h| h.epoch) else { return };
-        let watermark = self.watermark(index);
         let stage = &mut self.stages[index];
+        let (watermark, newest) = (stage.clock.watermark(), stage.clock.newest());
         let dirty = stage.operators.iter_mut().filter_map(|(_, o)| o.hand_over(epoch)).collect();
         // The coordinator that is gone has no use for it.
-        let _ = self.events.send(Event::HandedOver { epoch, dirty, watermark });
+        let _ = self.events.send(Event::HandedOver { epoch, dirty, watermark, newest });
         // The receivers downstream count each source's sequence on its own.
         headers.iter().for_each(|header| self.outlet.barrier(&self.layout.stages[index], header));
         self.begin_epoch(index, epoch + 1);
@@ -329,17 +337,6 @@ impl Worker {
             stage.asked = true;
             let _ = self.events.send(Event::NeedsBarrier);
         }
-    }
-
-    /// The least over all sources that have event time and come here; before all of them have
-    /// shown a row, there is none.
-    fn watermark(&self, stage: usize) -> i64 {
-        let sources = self.layout.stages[stage].sources.iter();
-        let of = |&source: &usize| {
-            let behind = self.graph.sources[source].out_of_orderness?;
-            Some(self.stages[stage].newest[source].saturating_sub(behind.as_millis() as i64))
-        };
-        sources.filter_map(of).min().unwrap_or(i64::MIN)
     }
 
     fn failure(&self, stage: usize, message: impl ToString) -> Failure {

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
-use super::endpoint::{Failure, Sink};
-use super::message::{Part, SinkRows};
+use super::endpoint::{Sink, SinkRows};
+use super::failure::{Failure, FailureKind};
+use super::message::Part;
 use super::network::Event;
 use super::sequencer::{Next, Sequencer};
 use super::stats::Stats;
+use crate::record::SinkState;
 
 pub(crate) struct Writer {
     pub index: usize,
@@ -37,8 +39,8 @@ const FLUSH: Duration = Duration::from_millis(5);
 impl Writer {
     /// Runs until the workers are gone, then closes the sink.
     pub(crate) fn run(mut self) -> Result<(), Failure> {
-        if let Some(header) = self.header.take() {
-            let written = self.sink.write(&header);
+        if let Some(bytes) = self.header.take().filter(|_| self.sink.is_new()) {
+            let written = self.sink.write(&SinkRows { bytes, rows: 0, records: None });
             self.settle(written)?;
         }
         loop {
@@ -61,7 +63,7 @@ impl Writer {
                             if self.closed {
                                 continue;
                             }
-                            let written = self.sink.write(&rows.bytes);
+                            let written = self.sink.write(&rows);
                             self.settle(written)?;
                             self.stats.written(self.index, rows.rows, rows.bytes.len() as u64);
                             self.unflushed.push((rows.rows, header.since));
@@ -70,7 +72,12 @@ impl Writer {
                     Next::Barrier(headers) => {
                         self.flush()?;
                         if let Some(header) = headers.first() {
-                            let _ = self.events.send(Event::Flushed { epoch: header.epoch });
+                            let prepared = match self.closed {
+                                true => SinkState::Nothing.into(),
+                                false => self.sink.prepare(header.epoch)?,
+                            };
+                            let _ =
+                                self.events.send(Event::Prepared { epoch: header.epoch, sink: self.index, prepared });
                         }
                     }
                 }
@@ -81,7 +88,7 @@ impl Writer {
         }
         self.flush()?;
         match self.sink.finish() {
-            Err(failure) if failure.closed => Ok(()),
+            Err(failure) if failure.kind == FailureKind::Closed => Ok(()),
             other => other,
         }
     }
@@ -89,7 +96,7 @@ impl Writer {
     /// A reader that is gone has what it wanted (`| head`): the pipeline is asked to drain.
     fn settle(&mut self, result: Result<(), Failure>) -> Result<(), Failure> {
         match result {
-            Err(failure) if failure.closed => {
+            Err(failure) if failure.kind == FailureKind::Closed => {
                 self.closed = true;
                 let _ = self.events.send(Event::Drain);
                 Ok(())

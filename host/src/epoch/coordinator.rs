@@ -1,21 +1,29 @@
 //! The coordinator puts barriers into the stream, gathers what each part reports of an epoch, and
-//! applies complete epochs to the store. It also decides when the pipeline ends: at the end of all
-//! sources, on request, or at the first failure.
+//! hands complete epochs to the thread that commits them. It also decides when the pipeline ends: at
+//! the end of all sources, on request, or at the first failure.
 //!
-//! One epoch is being gathered or applied at a time; the next barrier waits for it.
+//! Rows flow on meanwhile. At most one gathered epoch waits behind the one that is being committed;
+//! when both places are taken the next barrier waits, and the epoch in the stream grows longer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select, unbounded};
 
+use super::commit::{Commit, Done, Gathered};
+use super::stats::EpochStats;
 use crate::dataflow::{Event, Failure, Network};
-use crate::state::{DirtySlots, Store};
+
+/// Epochs that are with the committing thread at most: one at work, one waiting.
+const AHEAD: usize = 2;
+/// How long to wait for an event when nothing is due.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// Runs a pipeline to its end.
 pub struct Coordinator<'a> {
     network: Network,
-    store: Option<Arc<Store>>,
+    commit: Box<dyn Commit>,
+    stats: Arc<EpochStats>,
     interval: Duration,
     /// Called with the number of an epoch before it begins: the moment to settle which
     /// generations it runs under.
@@ -33,131 +41,208 @@ pub enum Outcome {
     Drained,
 }
 
-/// An epoch between its barrier and its commit.
+/// An epoch between its barrier and its last report.
 struct Gathering {
-    epoch: u64,
+    gathered: Gathered,
     missing: usize,
-    dirty: Vec<DirtySlots>,
-    /// The least of all stages: what has expired by it, no operator can still read.
-    watermark: i64,
+}
+
+/// The run as it is steered.
+struct Steering {
+    /// Sources that have not come to their end.
+    running: usize,
+    gathering: Option<Gathering>,
+    /// Epochs with the committing thread.
+    ahead: usize,
+    due: Instant,
+    /// Whether a barrier that was due had to wait for epochs before it.
+    held: bool,
+    /// Whether the barrier that ends the run was put in.
+    last: bool,
+    outcome: Outcome,
+    /// Why a source ended early: what was read before is finished, then the run fails with it.
+    failed: Option<Failure>,
 }
 
 impl<'a> Coordinator<'a> {
-    /// `epoch` is the first epoch of the run.
+    /// `epoch` is the first epoch of the run; `commit` makes gathered epochs durable.
     pub fn new(
         network: Network,
-        store: Option<Arc<Store>>,
+        commit: Box<dyn Commit>,
+        stats: Arc<EpochStats>,
         interval: Duration,
         epoch: u64,
         before_epoch: impl FnMut(u64) + 'a,
     ) -> Self {
-        Self { network, store, interval, before_epoch: Box::new(before_epoch), epoch }
+        Self { network, commit, stats, interval, before_epoch: Box::new(before_epoch), epoch }
     }
 
     /// Runs until the pipeline ends.
     ///
     /// # Errors
-    /// The first failure of a part. Epochs committed before it are in the store.
-    pub fn run(mut self) -> Result<Outcome, Failure> {
-        let outcome = self.steer();
-        let closed = self.network.finish();
-        let outcome = outcome?;
-        closed?;
-        if let Some(store) = &self.store {
-            store.flush().map_err(|e| Failure::new("state", e))?;
-        }
-        Ok(outcome)
+    /// The first failure of a part. Epochs committed before it stay committed.
+    pub fn run(self) -> Result<Outcome, Failure> {
+        let Self { network, mut commit, stats, interval, before_epoch, epoch } = self;
+        let (gathered_sender, gathered) = bounded::<Gathered>(AHEAD);
+        let (done_sender, done) = unbounded();
+        let interrupt = commit.interrupt();
+        let mut steer = Steer { network, before_epoch, interval, epoch, stats, gathered: gathered_sender };
+        std::thread::scope(|scope| {
+            let committing = std::thread::Builder::new().name("epochs".into()).spawn_scoped(scope, move || {
+                for gathered in gathered {
+                    let result = commit.commit(gathered);
+                    let failed = result.is_err();
+                    if done_sender.send(result).is_err() || failed {
+                        // What comes after a failure must not be committed.
+                        return;
+                    }
+                }
+                commit.close();
+            });
+            let committing = committing.map_err(|e| Failure::new("thread", e))?;
+            let outcome = steer.run(&done);
+            if outcome.is_err() {
+                // Whoever waits for a commit that will not come is let go.
+                interrupt();
+            }
+            let Steer { network, gathered, .. } = steer;
+            drop(gathered);
+            let closed = network.finish();
+            // It reported what it had to say; a panic of it was the end of its channel.
+            let _ = committing.join();
+            outcome.and_then(|outcome| closed.map(|()| outcome))
+        })
     }
+}
 
-    fn steer(&mut self) -> Result<Outcome, Failure> {
-        let mut running = self.network.sources();
-        let mut gathering: Option<Gathering> = None;
-        let mut due = Instant::now() + self.interval;
-        let mut outcome = Outcome::Completed;
-        let mut last = false;
-        // Why a source ended early: what was read before is finished, then the run fails with it.
-        let mut failed: Option<Failure> = None;
+struct Steer<'a> {
+    network: Network,
+    before_epoch: Box<dyn FnMut(u64) + 'a>,
+    interval: Duration,
+    epoch: u64,
+    stats: Arc<EpochStats>,
+    gathered: Sender<Gathered>,
+}
+
+impl Steer<'_> {
+    fn run(&mut self, done: &Receiver<Result<Done, Failure>>) -> Result<Outcome, Failure> {
+        let mut s = Steering {
+            running: self.network.sources(),
+            gathering: None,
+            ahead: 0,
+            due: Instant::now() + self.interval,
+            held: false,
+            last: false,
+            outcome: Outcome::Completed,
+            failed: None,
+        };
         loop {
-            if gathering.is_none() {
-                if last {
-                    return failed.map_or(Ok(outcome), Err);
-                }
-                if running == 0 || Instant::now() >= due {
-                    // Behind the last row of all sources comes the barrier that ends the run.
-                    last = running == 0;
-                    gathering = Some(self.begin_barrier());
-                    due = Instant::now() + self.interval;
-                    continue;
-                }
+            if s.last && s.gathering.is_none() && s.ahead == 0 {
+                return s.failed.map_or(Ok(s.outcome), Err);
             }
-            let event = match self.network.events().recv_deadline(due) {
-                Ok(event) => event,
-                Err(RecvTimeoutError::Timeout) if gathering.is_some() => {
-                    // The barrier of an interval that is over waits for the epoch before it.
-                    due = Instant::now() + self.interval.min(Duration::from_millis(10));
-                    continue;
-                }
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => return Err(Failure::new("pipeline", "all threads are gone")),
+            let now = Instant::now();
+            let due = !s.last && (s.running == 0 || now >= s.due);
+            let free = s.gathering.is_none() && s.ahead < AHEAD;
+            if due && free {
+                self.begin_barrier(&mut s);
+                continue;
+            }
+            s.held |= due;
+            let wait = if free && !s.last { s.due.saturating_duration_since(now) } else { LONG };
+            let event = select! {
+                recv(done) -> result => match result {
+                    Ok(result) => {
+                        self.settle(&mut s, result?);
+                        continue;
+                    }
+                    Err(_) => return Err(Failure::new("epoch", "the committing thread is gone; please report this as a bug")),
+                },
+                recv(self.network.events()) -> event => event.map_err(|_| RecvTimeoutError::Disconnected),
+                default(wait) => Err(RecvTimeoutError::Timeout),
             };
-            let mut complete = false;
             match event {
-                Event::SourceDone(_, result) => {
-                    running = running.saturating_sub(1);
-                    if let Err(failure) = result {
-                        self.network.stop_sources();
-                        running = 0;
-                        failed.get_or_insert(failure);
-                    }
-                }
-                Event::Failed(failure) => return Err(failure),
-                Event::NeedsBarrier => due = Instant::now(),
-                Event::Drain => {
-                    self.network.stop_sources();
-                    if running > 0 {
-                        outcome = Outcome::Drained;
-                    }
-                    running = 0;
-                }
-                Event::HandedOver { epoch, dirty, watermark } => {
-                    if let Some(g) = gathering.as_mut().filter(|g| g.epoch == epoch) {
-                        g.dirty.extend(dirty);
-                        g.watermark = g.watermark.min(watermark);
-                        g.missing -= 1;
-                        complete = g.missing == 0;
-                    }
-                }
-                Event::Flushed { epoch } => {
-                    if let Some(g) = gathering.as_mut().filter(|g| g.epoch == epoch) {
-                        g.missing -= 1;
-                        complete = g.missing == 0;
-                    }
-                }
-            }
-            if complete && let Some(g) = gathering.take() {
-                self.commit(g)?;
+                Ok(event) => self.hear(&mut s, event)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Failure::new("pipeline", "all threads are gone")),
             }
         }
     }
 
-    fn begin_barrier(&mut self) -> Gathering {
+    fn begin_barrier(&mut self, s: &mut Steering) {
+        let began = Instant::now();
+        // Behind the last row of all sources comes the barrier that ends the run.
+        s.last = s.running == 0;
+        s.due = began + self.interval;
+        if std::mem::take(&mut s.held) {
+            self.stats.stretched();
+        }
         let epoch = self.epoch;
         self.epoch += 1;
         // Settled before any row of the next epoch exists, so that every worker sees the same.
         (self.before_epoch)(self.epoch);
-        self.network.barrier();
-        Gathering { epoch, missing: self.network.reports(), dirty: Vec::new(), watermark: i64::MAX }
+        let gathered = Gathered::new(epoch, self.network.barrier(), began);
+        s.gathering = Some(Gathering { gathered, missing: self.network.reports() });
+        // Without a keyed stage or a sink there is nothing to wait for.
+        self.complete(s);
     }
 
-    fn commit(&mut self, gathered: Gathering) -> Result<(), Failure> {
-        if let Some(store) = &self.store {
-            store.apply(gathered.epoch, &gathered.dirty).map_err(|e| Failure::new("state", e))?;
-            if gathered.watermark != i64::MIN && gathered.watermark != i64::MAX {
-                store.collect_expired(gathered.watermark);
+    fn hear(&mut self, s: &mut Steering, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::SourceDone(_, result) => {
+                s.running = s.running.saturating_sub(1);
+                if let Err(failure) = result {
+                    if failure.kind != crate::dataflow::FailureKind::Stop {
+                        return Err(failure);
+                    }
+                    self.network.stop_sources();
+                    s.running = 0;
+                    s.failed.get_or_insert(failure);
+                }
+            }
+            Event::Failed(failure) => return Err(failure),
+            Event::NeedsBarrier => s.due = Instant::now(),
+            Event::Drain => {
+                self.network.stop_sources();
+                if s.running > 0 {
+                    s.outcome = Outcome::Drained;
+                }
+                s.running = 0;
+            }
+            Event::HandedOver { epoch, dirty, watermark, newest } => {
+                if let Some(g) = s.gathering.as_mut().filter(|g| g.gathered.epoch == epoch) {
+                    g.gathered.hand_over(dirty, watermark, &newest);
+                    g.missing -= 1;
+                    self.complete(s);
+                }
+            }
+            Event::Prepared { epoch, sink, prepared } => {
+                if let Some(g) = s.gathering.as_mut().filter(|g| g.gathered.epoch == epoch) {
+                    g.gathered.sinks.push((sink, prepared));
+                    g.missing -= 1;
+                    self.complete(s);
+                }
             }
         }
-        self.network.applied(gathered.epoch);
-        self.network.stats().epoch_committed();
         Ok(())
+    }
+
+    /// Passes the epoch on once every part has reported.
+    fn complete(&self, s: &mut Steering) {
+        if let Some(Gathering { mut gathered, .. }) = s.gathering.take_if(|g| g.missing == 0) {
+            gathered.barrier = gathered.began.elapsed();
+            s.ahead += 1;
+            // The thread that is gone has left its reason in the other channel.
+            let _ = self.gathered.send(gathered);
+        }
+    }
+
+    fn settle(&self, s: &mut Steering, done: Done) {
+        s.ahead -= 1;
+        self.network.applied(done.epoch);
+        self.network.committed(done.epoch);
+        if done.recorded {
+            self.network.stats().epoch_committed();
+        }
+        self.stats.done(&done);
     }
 }

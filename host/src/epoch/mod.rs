@@ -1,5 +1,9 @@
-//! Epochs: what lies between two barriers, and is in the store as a whole or not at all.
+//! Epochs: what lies between two barriers, and is committed as a whole or not at all.
 
+mod commit;
 mod coordinator;
+mod stats;
 
+pub use commit::{Commit, Done, Forget, Gathered};
 pub use coordinator::{Coordinator, Outcome};
+pub use stats::{EpochStats, EpochSummary, STEPS, StepSummary};

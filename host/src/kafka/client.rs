@@ -166,7 +166,16 @@ impl Properties {
     /// What is needed to connect, for clients that neither read nor write rows.
     pub(super) fn connection(&self) -> ClientConfig {
         const PREFIXES: [&str; 10] = [
-            BOOTSTRAP, "security.", "ssl.", "sasl.", "enable.ssl.", "enable.sasl.", "socket.", "broker.", "api.", "https.",
+            BOOTSTRAP,
+            "security.",
+            "ssl.",
+            "sasl.",
+            "enable.ssl.",
+            "enable.sasl.",
+            "socket.",
+            "broker.",
+            "api.",
+            "https.",
         ];
         let needed = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         let of_connection = self.0.iter().filter(|(name, _)| needed(name));

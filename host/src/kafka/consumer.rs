@@ -89,8 +89,7 @@ impl Consumer {
     pub fn start(group: &GroupConfig, lag: Arc<Lag>) -> Result<Arc<Self>, Error> {
         let context = Context::new(&format!("source `{}`", group.source), lag);
         let failed = |error| Error::of(format_args!("cannot join group `{}`", group.group), &error);
-        let inner: BaseConsumer<Context> =
-            group.client.consumer(group).create_with_context(context).map_err(failed)?;
+        let inner: BaseConsumer<Context> = group.client.consumer(group).create_with_context(context).map_err(failed)?;
         let topics: Vec<&str> = group.topics.iter().map(String::as_str).collect();
         inner.subscribe(&topics).map_err(failed)?;
         Ok(Arc::new(Self { group: group.clone(), inner }))
@@ -102,7 +101,10 @@ impl Consumer {
     /// [`Kind::Retry`] when no broker answers.
     pub fn check_topics(&self) -> Result<(), Error> {
         for topic in &self.group.topics {
-            let found = self.inner.fetch_metadata(Some(topic), ANSWER).map_err(|error| self.failed("ask for topics", &error))?;
+            let found = self
+                .inner
+                .fetch_metadata(Some(topic), ANSWER)
+                .map_err(|error| self.failed("ask for topics", &error))?;
             let error = found.topics().iter().find(|t| t.name() == topic).and_then(|t| t.error());
             match error.map(Code::from) {
                 None => {}
@@ -225,7 +227,8 @@ impl Consumer {
     }
 
     fn failed(&self, doing: &str, error: &KafkaError) -> Error {
-        let last = if super::error::classify(error) == Kind::Retry { self.inner.context().log.last() } else { String::new() };
+        let last =
+            if super::error::classify(error) == Kind::Retry { self.inner.context().log.last() } else { String::new() };
         Error::of(format_args!("group `{}`{} cannot {doing}{last}", self.group.group, self.at()), error)
     }
 

@@ -207,9 +207,9 @@ mod tests {
     #[test]
     fn a_refused_value_is_never_shown() {
         let refused = rdkafka::ClientConfig::new().set("sasl.mechanisms", "hunter2\0").create_native_config();
-        let refused = refused.err().or_else(|| {
-            rdkafka::ClientConfig::new().set("security.protocol", "hunter2").create_native_config().err()
-        });
+        let refused = refused
+            .err()
+            .or_else(|| rdkafka::ClientConfig::new().set("security.protocol", "hunter2").create_native_config().err());
         let shown = Error::of("cannot create a client", &refused.unwrap()).to_string();
         assert!(!shown.contains("hunter2"), "{shown}");
     }

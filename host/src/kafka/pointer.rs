@@ -143,7 +143,8 @@ pub(super) enum Until {
 pub(super) fn history(config: &Config, until: Until, stopped: &dyn Fn() -> bool) -> Result<History, Error> {
     let Some(client) = &config.producer else { return Ok(History::new()) };
     let topic = &config.pointer_topic;
-    let failed = |error: KafkaError| Error::of(format_args!("cannot read topic `{topic}` at {}", client.brokers()), &error);
+    let failed =
+        |error: KafkaError| Error::of(format_args!("cannot read topic `{topic}` at {}", client.brokers()), &error);
     let mut settings = client.reader(&config.transactional_id);
     settings.set("enable.partition.eof", "true");
     let reader: BaseConsumer = settings.create().map_err(failed)?;
@@ -210,7 +211,8 @@ mod tests {
 
     #[test]
     fn the_recorded_format_is_read() {
-        let value = br#"{"format":1,"epoch":7,"run":2,"checksum":18446744073709551615,"offsets":{"payments":{"pay/0":42}}}"#;
+        let value =
+            br#"{"format":1,"epoch":7,"run":2,"checksum":18446744073709551615,"offsets":{"payments":{"pay/0":42}}}"#;
         assert_eq!(encode(7, 2, u64::MAX, &positions()), value);
         let mut history = History::new();
         history.add(&config(), b"fraud", value, 0).unwrap();

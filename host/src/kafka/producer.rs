@@ -205,7 +205,12 @@ pub(super) struct Reports {
 
 impl Reports {
     fn new(node: &str) -> Self {
-        Self { log: Log::new(node), failed: AtomicBool::new(false), first: Mutex::default(), marked: AtomicI64::new(-1) }
+        Self {
+            log: Log::new(node),
+            failed: AtomicBool::new(false),
+            first: Mutex::default(),
+            marked: AtomicI64::new(-1),
+        }
     }
 }
 

@@ -28,14 +28,17 @@ pub(super) fn ensure(config: &Config) -> Result<(), Error> {
     let Some(client) = &config.producer else { return Ok(()) };
     let topic = config.pointer_topic.as_str();
     let at = client.brokers();
-    let failed = |doing: &str, error: KafkaError| Error::of(format_args!("cannot {doing} topic `{topic}` at {at}"), &error);
+    let failed =
+        |doing: &str, error: KafkaError| Error::of(format_args!("cannot {doing} topic `{topic}` at {at}"), &error);
     // A consumer, as asking for a topic as a producer may create it with the broker's defaults.
     let reader: BaseConsumer = client.reader(&config.transactional_id).create().map_err(|e| failed("look for", e))?;
     let metadata = reader.fetch_metadata(Some(topic), ANSWER).map_err(|error| failed("look for", error))?;
     let found = metadata.topics().iter().find(|t| t.name() == topic);
     match found.and_then(|t| t.error()).map(Code::from) {
         None => {}
-        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => return create(config).map_err(|e| failed("create", e)),
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+            return create(config).map_err(|e| failed("create", e));
+        }
         Some(code) => return Err(failed("look for", KafkaError::MetadataFetch(code))),
     }
     let partitions = found.map_or(0, |t| t.partitions().len());

@@ -106,11 +106,7 @@ impl Transactor {
         }
     }
 
-    fn attempt(
-        process: &str,
-        config: &Config,
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<(Arc<Self>, Pointer), Error> {
+    fn attempt(process: &str, config: &Config, stopped: &dyn Fn() -> bool) -> Result<(Arc<Self>, Pointer), Error> {
         let Some(client) = &config.producer else {
             return Err(Error::new(Kind::Stop, "no sink writes transactions"));
         };
@@ -171,7 +167,12 @@ impl Transactor {
         self.producer.flush_within(limit, stopped)?;
         let committed = sliced(limit, stopped, |slice| inner.commit_transaction(slice));
         committed.map_err(|error| self.failed("commit a transaction", &error))?;
-        let unknown = || Error::new(Kind::Rewind, format!("the broker did not say where in `{}` it wrote", self.config.pointer_topic));
+        let unknown = || {
+            Error::new(
+                Kind::Rewind,
+                format!("the broker did not say where in `{}` it wrote", self.config.pointer_topic),
+            )
+        };
         self.producer.marked().ok_or_else(unknown)
     }
 
@@ -276,7 +277,8 @@ impl Transactor {
                 let list = consumer::list(group.offsets.iter().map(|(partition, next)| (partition, Some(*next))));
                 let list = list.map_err(failed)?;
                 // Not resumable like the other calls: each try has the whole time.
-                let added = sliced(limit, &stopped, |_| inner.send_offsets_to_transaction(&list, &group.metadata, limit));
+                let added =
+                    sliced(limit, &stopped, |_| inner.send_offsets_to_transaction(&list, &group.metadata, limit));
                 added.map_err(failed)?;
             }
             Ok(())

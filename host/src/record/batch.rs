@@ -90,6 +90,8 @@ pub struct RawBlock {
     pub ends: Vec<u32>,
     /// Place of the first record in its partition (file: line number from 1).
     pub first_offset: u64,
+    /// Place of each record, where places have gaps (Kafka); empty when they follow each other.
+    pub offsets: Vec<u64>,
     /// Records that were not kept because they were longer than the limit: index among `ends`
     /// (their bytes there are the kept beginning) and their full length.
     pub oversized: Vec<(u32, u64)>,

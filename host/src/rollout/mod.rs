@@ -12,9 +12,9 @@ use crate::operator::Plugin;
 /// A plugin as one of an operator's generations.
 #[derive(Debug)]
 pub struct Generation {
-    /// 1 for the generation that the run began with, and one more for each swap.
+    /// 1 for the first that the pipeline ever ran, and one more for each that took over.
     pub number: u32,
-    /// First epoch that it runs in.
+    /// First epoch that it runs in; 0 for the one that the run began with.
     pub from_epoch: u64,
     /// The loaded plugin.
     pub plugin: Arc<Plugin>,
@@ -76,8 +76,8 @@ pub struct Change {
 
 impl Generations {
     /// Adds an operator with its first generation; returns its index.
-    pub fn add(&mut self, operator: &str, plugin: Arc<Plugin>, epoch: u64) -> usize {
-        let first = Generation::new(1, epoch, plugin);
+    pub fn add(&mut self, operator: &str, plugin: Arc<Plugin>) -> usize {
+        let first = Generation::new(1, 0, plugin);
         self.operators.push(Mutex::new(History {
             operator: operator.into(),
             settled: vec![Arc::new(first)],

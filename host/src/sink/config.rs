@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Wants;
 use crate::codec::{Compression, Format};
 use crate::kafka::Properties;
 
@@ -61,4 +62,31 @@ pub enum Delivery {
     ExactlyOnce,
     /// Once or more often.
     AtLeastOnce,
+}
+
+impl Connector {
+    /// What the sink wants to know of rows.
+    pub fn wants(&self) -> Wants {
+        match self {
+            Self::File { .. } | Self::Stdout => Wants::Bytes,
+            Self::Blackhole => Wants::Nothing,
+            Self::Kafka(_) => Wants::Records,
+        }
+    }
+
+    /// Name of the column that is each record's key.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Kafka(kafka) => kafka.key.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Bytes that key and value of a record may have together; a longer record is a dead letter.
+    pub fn max_record_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Kafka(kafka) => Some(kafka.client.max_record_bytes()),
+            _ => None,
+        }
+    }
 }

@@ -1,13 +1,18 @@
-//! A file, plain or compressed, written anew in each run.
+//! A file, plain or compressed.
+//!
+//! At each barrier it says how long it is; a run that goes on after a committed epoch cuts it to the
+//! length that the epoch names and writes on from there. So that the file can be cut there, a gzip
+//! member or Zstandard frame ends with each epoch (that wrote something).
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::write::GzEncoder;
 
-use super::{Error, Sink};
+use super::{Error, Prepared, Sink, SinkRows};
 use crate::codec::Compression;
+use crate::record::SinkState;
 
 /// Bytes collected for one write: a batch is about that long.
 const BUFFER: usize = 256 << 10;
@@ -16,32 +21,79 @@ const BUFFER: usize = 256 << 10;
 pub(super) struct FileSink {
     name: String,
     path: PathBuf,
-    writer: Writer,
+    compression: Compression,
+    /// Absent only while it changes from one form to the other.
+    writer: Option<Writer>,
+    /// Whether it is a file and no device: those cannot be cut, and need not be synced.
+    regular: bool,
+    /// Its length at the last barrier; `None` before the first, when its name may not be durable yet.
+    prepared: Option<u64>,
+    begun: bool,
 }
 
 enum Writer {
+    /// Plain bytes, or between two members or frames.
     Plain(BufWriter<File>),
     Gzip(GzEncoder<BufWriter<File>>),
     Zstd(zstd::stream::write::Encoder<'static, BufWriter<File>>),
 }
 
-/// Creates the file at `path`, and its folders where they are missing.
-pub(super) fn open(name: &str, path: &Path, compression: Compression) -> Result<FileSink, Error> {
-    create(path, compression)
-        .map(|writer| FileSink { name: name.to_owned(), path: path.to_owned(), writer })
-        .map_err(|error| super::failure(name, &format!("cannot create {}; check `path`", path.display()), &error))
+/// Opens the file at `path`, with its folders where they are missing. It is emptied, or cut to what
+/// `state` says of this very file.
+pub(super) fn open(
+    name: &str,
+    path: &Path,
+    compression: Compression,
+    state: Option<&SinkState>,
+) -> Result<FileSink, Error> {
+    let length = match state {
+        Some(SinkState::File { path: known, length }) if *known == absolute(path) => *length,
+        _ => 0,
+    };
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound if length > 0 => lost(name, path, 0, length),
+        _ => super::failure(name, &format!("cannot create {}; check `path`", path.display()), &error),
+    };
+    let file = create(path, length > 0).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let regular = metadata.is_file();
+    if regular {
+        if metadata.len() < length {
+            return Err(lost(name, path, metadata.len(), length));
+        }
+        cut(&file, length).map_err(failed)?;
+    }
+    Ok(FileSink {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        compression: by_name(path, compression),
+        writer: Some(Writer::Plain(BufWriter::with_capacity(BUFFER, file))),
+        regular,
+        prepared: None,
+        begun: length > 0,
+    })
 }
 
-fn create(path: &Path, compression: Compression) -> io::Result<Writer> {
+fn lost(name: &str, path: &Path, found: u64, committed: u64) -> Error {
+    let message = format!(
+        "{} has {found} bytes, but {committed} bytes of it belong to committed epochs: it was cut or replaced; put it \
+         back, or give the sink another `path` to go on in a new file",
+        path.display()
+    );
+    Error::new(format!("sink `{name}`"), message)
+}
+
+fn create(path: &Path, exists: bool) -> io::Result<File> {
     if let Some(folder) = folder(path) {
         std::fs::create_dir_all(folder)?;
     }
-    let file = BufWriter::with_capacity(BUFFER, File::create(path)?);
-    Ok(match by_name(path, compression) {
-        Compression::Gzip => Writer::Gzip(GzEncoder::new(file, flate2::Compression::default())),
-        Compression::Zstd => Writer::Zstd(zstd::stream::write::Encoder::new(file, zstd::DEFAULT_COMPRESSION_LEVEL)?),
-        Compression::None | Compression::Auto => Writer::Plain(file),
-    })
+    // Emptied by cutting, so that a device is opened the same way.
+    OpenOptions::new().write(true).create(!exists).truncate(false).open(path)
+}
+
+fn cut(mut file: &File, length: u64) -> io::Result<()> {
+    file.set_len(length)?;
+    file.seek(SeekFrom::Start(length)).map(drop)
 }
 
 /// The compression that is set, or else the one that the file's name tells.
@@ -62,47 +114,124 @@ fn folder(path: &Path) -> Option<&Path> {
 
 impl FileSink {
     fn failed(&self, error: &io::Error) -> Error {
-        super::failure(&self.name, &format!("cannot write {}", self.path.display()), error)
+        failure(&self.name, &self.path, error)
     }
-}
 
-impl Sink for FileSink {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        match &mut self.writer {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.encoder()? {
             Writer::Plain(writer) => writer.write_all(bytes),
             Writer::Gzip(writer) => writer.write_all(bytes),
             Writer::Zstd(writer) => writer.write_all(bytes),
         }
-        .map_err(|error| self.failed(&error))
+    }
+
+    /// The writer that compresses, begun when it was not yet.
+    fn encoder(&mut self) -> io::Result<&mut Writer> {
+        let begin = |writer: &mut Writer| matches!(writer, Writer::Plain(_)) && self.compression != Compression::None;
+        if let Some(Writer::Plain(file)) = self.writer.take_if(begin) {
+            self.writer = Some(match self.compression {
+                Compression::Gzip => Writer::Gzip(GzEncoder::new(file, flate2::Compression::default())),
+                Compression::Zstd => {
+                    Writer::Zstd(zstd::stream::write::Encoder::new(file, zstd::DEFAULT_COMPRESSION_LEVEL)?)
+                }
+                Compression::None | Compression::Auto => Writer::Plain(file),
+            });
+        }
+        self.writer.as_mut().ok_or_else(broken)
+    }
+
+    /// Ends the member or frame, so that the file is whole as it lies there.
+    fn settle(&mut self) -> io::Result<&mut BufWriter<File>> {
+        let mut file = match self.writer.take().ok_or_else(broken)? {
+            Writer::Plain(file) => file,
+            Writer::Gzip(writer) => writer.finish()?,
+            Writer::Zstd(writer) => writer.finish()?,
+        };
+        let flushed = file.flush();
+        let Writer::Plain(file) = self.writer.insert(Writer::Plain(file)) else { return Err(broken()) };
+        flushed.map(|()| file)
+    }
+
+    fn end_epoch(&mut self) -> io::Result<Prepared> {
+        let regular = self.regular;
+        let file = self.settle()?;
+        if !regular {
+            return Ok(SinkState::Nothing.into());
+        }
+        let length = file.stream_position()?;
+        let handle = file.get_ref().try_clone()?;
+        let before = self.prepared.replace(length);
+        let path = absolute(&self.path);
+        let mut prepared = Prepared::from(SinkState::File { path, length });
+        if before != Some(length) {
+            let (name, path) = (self.name.clone(), self.path.clone());
+            prepared.sync = Some(Box::new(move || {
+                sync(&handle, &path, before.is_none()).map_err(|error| failure(&name, &path, &error))
+            }));
+        }
+        Ok(prepared)
+    }
+}
+
+/// A file's name in epoch records: the same from whatever folder the host is started.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// What is said when an earlier error left no file to write to.
+fn broken() -> io::Error {
+    io::Error::other("an earlier write failed")
+}
+
+fn failure(name: &str, path: &Path, error: &io::Error) -> Error {
+    let failure = super::failure(name, &format!("cannot write {}", path.display()), error);
+    // A full disk may get room: the epoch is then written again.
+    if error.kind() == io::ErrorKind::StorageFull { failure.rewind() } else { failure }
+}
+
+/// Waits for the disk: for the bytes, and for the file's name when that is new.
+fn sync(file: &File, path: &Path, new: bool) -> io::Result<()> {
+    file.sync_data()?;
+    if new {
+        File::open(folder(path).unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+impl Sink for FileSink {
+    fn is_new(&self) -> bool {
+        !self.begun
+    }
+
+    fn write(&mut self, rows: &SinkRows) -> Result<(), Error> {
+        self.write_all(&rows.bytes).map_err(|error| self.failed(&error))
     }
 
     fn flush(&mut self) -> Result<(), Error> {
         match &mut self.writer {
-            Writer::Plain(writer) => writer.flush(),
-            Writer::Gzip(writer) => writer.flush(),
-            Writer::Zstd(writer) => writer.flush(),
+            Some(Writer::Plain(writer)) => writer.flush(),
+            Some(Writer::Gzip(writer)) => writer.flush(),
+            Some(Writer::Zstd(writer)) => writer.flush(),
+            None => Err(broken()),
         }
         .map_err(|error| self.failed(&error))
     }
 
-    fn finish(self: Box<Self>) -> Result<(), Error> {
-        let Self { name, path, writer } = *self;
-        close(writer, &path).map_err(|error| super::failure(&name, &format!("cannot write {}", path.display()), &error))
+    fn prepare(&mut self, _: u64) -> Result<Prepared, Error> {
+        self.end_epoch().map_err(|error| self.failed(&error))
     }
-}
 
-/// Writes what is left and waits for the disk: for the bytes, then for the file's name.
-fn close(writer: Writer, path: &Path) -> io::Result<()> {
-    let writer = match writer {
-        Writer::Plain(writer) => writer,
-        Writer::Gzip(writer) => writer.finish()?,
-        Writer::Zstd(writer) => writer.finish()?,
-    };
-    let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-    // A device such as /dev/null cannot be synced, and need not be.
-    if file.metadata()?.is_file() {
-        file.sync_all()?;
-        File::open(folder(path).unwrap_or(Path::new(".")))?.sync_all()?;
+    fn finish(mut self: Box<Self>) -> Result<(), Error> {
+        let close = |sink: &mut Self| {
+            let regular = sink.regular;
+            if regular && sink.settle()?.stream_position()? == 0 {
+                // A compressed file without rows is one empty member.
+                sink.encoder()?;
+                sink.settle()?;
+            }
+            sink.end_epoch()
+        };
+        let prepared = close(&mut self).map_err(|error| self.failed(&error))?;
+        prepared.sync.map_or(Ok(()), |sync| sync())
     }
-    Ok(())
 }

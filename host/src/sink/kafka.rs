@@ -21,13 +21,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::config::{Config, Delivery, Kafka};
 use super::provenance::{Produced, Provenance};
-use super::{Error, Sink};
-use crate::dataflow::{Prepared, Records, SinkRows};
+use super::{Error, Prepared, Sink, SinkRows};
+use crate::dataflow::Records;
 use crate::kafka::{self, Producer, Record, Transactor};
 use crate::record::SinkState;
 
 /// What sinks that write to Kafka share.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct KafkaParts {
     /// The transactional producer; there when a sink is exactly-once.
     pub transactor: Option<Arc<Transactor>>,
@@ -85,7 +85,8 @@ pub(super) fn open(config: &Config, settings: &Kafka, parts: &KafkaParts) -> Res
     let writer = match (settings.delivery, &parts.transactor) {
         (Delivery::ExactlyOnce, Some(transactor)) => Writer::ExactlyOnce(transactor.clone()),
         (Delivery::ExactlyOnce, None) => {
-            let error = kafka::Error { kind: kafka::Kind::Stop, message: "it was given no transactional producer".into() };
+            let error =
+                kafka::Error { kind: kafka::Kind::Stop, message: "it was given no transactional producer".into() };
             return Err(failure(name, error));
         }
         (Delivery::AtLeastOnce, _) => {

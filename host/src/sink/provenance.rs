@@ -11,7 +11,7 @@ const KEPT: usize = 8;
 const HASH: usize = 12;
 
 /// What produced each epoch.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Provenance {
     first: u64,
     epochs: Mutex<BTreeMap<u64, Arc<Produced>>>,

@@ -2,7 +2,8 @@
 //!
 //! It is followed as long as it is the same file and only grows. When it is cut short or another
 //! file takes its name the run ends with an error that says so: rows may have been lost, and that
-//! is not for the host to guess.
+//! is not for the host to guess. For the same reason a run that goes on in the middle first checks
+//! that the file begins as it did.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek};
@@ -10,10 +11,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::input::{Interrupted, decompress, drain, pump};
+use super::input::{Interrupted, drain, pump};
+use super::resume::{Opened, Place};
 use super::stdin::Detached;
-use super::{Chunk, Error, Output, Source};
+use super::{Chunk, Error, Next, Output, Source};
 use crate::codec::{Compression, Framer};
+use crate::record::Position;
 
 /// How long to sleep at the end of a followed file: latency against wake-ups.
 const POLL: Duration = Duration::from_millis(50);
@@ -63,6 +66,11 @@ pub(super) fn open(
     Ok(FileSource { name, path, file, compression, regular, compressed, follow, length, framer })
 }
 
+/// A file's name in positions: the same from whatever folder the host is started.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
 /// Whether the file is compressed, by setting or by its first bytes.
 fn is_compressed(mut file: &File, compression: Compression) -> io::Result<bool> {
     if compression != Compression::Auto {
@@ -75,34 +83,42 @@ fn is_compressed(mut file: &File, compression: Compression) -> io::Result<bool> 
 }
 
 impl Source for FileSource {
-    fn partitions(&self) -> Vec<String> {
-        vec![self.path.display().to_string()]
-    }
-
     fn total_bytes(&self) -> Option<u64> {
         (self.regular && !self.compressed && !self.follow).then_some(self.length)
     }
 
-    fn run(self: Box<Self>, output: &mut dyn Output) -> Result<(), Error> {
+    fn replayable(&self) -> bool {
+        self.regular
+    }
+
+    fn run(self: Box<Self>, start: &[Position], output: &mut dyn Output) -> Result<(), Error> {
         let name = self.name.clone();
-        self.read(output).map_err(|message| super::failure(&name, message))
+        let shown = absolute(&self.path);
+        // Another path is another input, which begins at its beginning.
+        let start = start.iter().find(|p| p.partition == shown).cloned().unwrap_or_else(|| Position::new(&shown, 1));
+        self.read(start, output).map_err(|message| super::failure(&name, message))
     }
 }
 
 impl FileSource {
-    fn read(mut self, output: &mut dyn Output) -> Result<(), String> {
+    fn read(mut self, start: Position, output: &mut dyn Output) -> Result<(), String> {
         let shown = self.path.display().to_string();
         let failed = |error: io::Error| format!("cannot read {shown}: {error}");
         if !self.regular {
             let detached = Detached { stream: self.file, compression: self.compression, framer: self.framer };
-            return detached.run(output).map_err(failed);
+            return detached.run(&shown, output).map_err(failed);
         }
         // Shares its position with the file that is read.
         let place = self.file.try_clone().map_err(failed)?;
+        let at = Place { path: &self.path, compression: self.compression, compressed: self.compressed };
+        let Opened { mut stream, beginning } = at.open(self.file, &start, &mut self.framer)?;
+        let partition = output.open(start);
         let mut since = Instant::now();
-        let mut stream = decompress(self.file, self.compression).map_err(failed)?;
         loop {
-            let mut send = |block, since| output.send(0, Chunk::Raw(block), since);
+            let mut send = |block, next: Next, since| {
+                let next = Next { identity: beginning.identity(next.byte), ..next };
+                output.send(partition, Chunk::Raw(block), next, since)
+            };
             match pump(&mut *stream, &mut self.framer, false, &mut since, &mut send) {
                 Ok(()) => {}
                 Err(Interrupted::Stopped) => return Ok(()),

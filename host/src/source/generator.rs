@@ -5,8 +5,9 @@ use std::time::Instant;
 use super::pace::Pace;
 use super::text::{Lines, VectorLines};
 use super::vectors::Vectors;
-use super::{Chunk, Config, Error, Generator, GeneratorKind, Output, Source};
+use super::{Chunk, Config, Error, Generator, GeneratorKind, Next, Output, Source};
 use crate::codec::{Format, Limits};
+use crate::record::Position;
 
 /// Makes the rows of a generator.
 pub(super) trait Make: Send {
@@ -42,23 +43,29 @@ pub(super) fn open(config: &Config, settings: &Generator, limits: Limits) -> Res
 }
 
 impl Source for GeneratorSource {
-    fn partitions(&self) -> Vec<String> {
-        vec![self.name.clone()]
-    }
-
-    fn run(mut self: Box<Self>, output: &mut dyn Output) -> Result<(), Error> {
+    fn run(mut self: Box<Self>, start: &[Position], output: &mut dyn Output) -> Result<(), Error> {
+        let start = start.first().cloned().unwrap_or_else(|| Position::new(&self.name, 1));
+        // The same seed makes the same rows: those that were taken already are made again.
+        let skipped = start.next.saturating_sub(1);
+        let mut again = 0;
+        while again < skipped && !output.stopped() {
+            let most = usize::try_from(skipped - again).unwrap_or(usize::MAX).min(self.batch_rows);
+            again += self.make.make(again + 1, most).1.max(1);
+        }
+        let partition = output.open(start);
         let pace = Pace::new(Instant::now(), self.settings.rate);
-        let total = self.settings.rows.unwrap_or(u64::MAX);
+        let total = self.settings.rows.unwrap_or(u64::MAX).saturating_sub(skipped);
         let mut made = 0;
         while made < total && !output.stopped() && pace.wait(made, || output.stopped()) {
             let due = pace.rows_due(Instant::now()).min(total).saturating_sub(made).max(1);
             let since = pace.due(made);
             let most = usize::try_from(due).unwrap_or(usize::MAX).min(self.batch_rows);
-            let (chunk, rows) = self.make.make(made + 1, most);
-            if output.send(0, chunk, since).is_err() {
+            let (chunk, rows) = self.make.make(skipped + made + 1, most);
+            made += rows.max(1);
+            let next = Next { place: skipped + made + 1, ..Next::default() };
+            if output.send(partition, chunk, next, since).is_err() {
                 break;
             }
-            made += rows.max(1);
         }
         Ok(())
     }

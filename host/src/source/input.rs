@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::Stopped;
+use super::{Next, Stopped};
 use crate::codec::{Compression, Framer};
 use crate::record::RawBlock;
 
@@ -28,7 +28,10 @@ pub(super) fn detect(begin: &[u8]) -> Compression {
 }
 
 /// The plain bytes of `stream`. Reads from it already, so it may block.
-pub(super) fn decompress(stream: impl Read + Send + 'static, compression: Compression) -> io::Result<Box<dyn Read>> {
+pub(super) fn decompress(
+    stream: impl Read + std::marker::Send + 'static,
+    compression: Compression,
+) -> io::Result<Box<dyn Read>> {
     let mut stream = BufReader::with_capacity(BUFFER, stream);
     let compression = match compression {
         Compression::Auto => detect(stream.fill_buf()?),
@@ -40,6 +43,9 @@ pub(super) fn decompress(stream: impl Read + Send + 'static, compression: Compre
         Compression::None | Compression::Auto => Box::new(stream),
     })
 }
+
+/// Takes a block, where the stream goes on behind it, and since when its first row was there.
+pub(super) type Send<'a> = dyn FnMut(RawBlock, Next, Instant) -> Result<(), Stopped> + 'a;
 
 /// Why pumping ended before the end of the input.
 #[derive(Debug)]
@@ -62,7 +68,7 @@ pub(super) fn pump(
     framer: &mut Framer,
     eager: bool,
     since: &mut Instant,
-    send: &mut dyn FnMut(RawBlock, Instant) -> Result<(), Stopped>,
+    send: &mut Send<'_>,
 ) -> Result<(), Interrupted> {
     loop {
         let waiting = framer.has_records();
@@ -80,20 +86,21 @@ pub(super) fn pump(
             *since = Instant::now();
         }
         while let Some(block) = framer.next_block(eager) {
-            send(block, *since)?;
+            send(block, behind(framer), *since)?;
             *since = Instant::now();
         }
     }
 }
 
 /// Sends all whole records that wait.
-pub(super) fn drain(
-    framer: &mut Framer,
-    since: Instant,
-    send: &mut dyn FnMut(RawBlock, Instant) -> Result<(), Stopped>,
-) -> Result<(), Stopped> {
+pub(super) fn drain(framer: &mut Framer, since: Instant, send: &mut Send<'_>) -> Result<(), Stopped> {
     while let Some(block) = framer.next_block(true) {
-        send(block, since)?;
+        send(block, behind(framer), since)?;
     }
     Ok(())
+}
+
+/// Where the stream goes on behind the block that was taken last.
+fn behind(framer: &Framer) -> Next {
+    Next { place: framer.line(), byte: framer.byte(), identity: 0 }
 }

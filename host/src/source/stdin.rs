@@ -7,9 +7,9 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::input::{Interrupted, decompress, drain, pump};
-use super::{Chunk, Error, Output, Source, Stopped};
+use super::{Chunk, Error, Next, Output, Source, Stopped};
 use crate::codec::{Compression, Framer};
-use crate::record::RawBlock;
+use crate::record::{Position, RawBlock};
 
 /// Blocks read ahead. Few, as the pipeline has a queue of its own.
 const READ_AHEAD: usize = 2;
@@ -29,14 +29,15 @@ pub(super) fn open(name: &str, compression: Compression, framer: Framer) -> impl
 }
 
 impl Source for StdinSource {
-    fn partitions(&self) -> Vec<String> {
-        vec!["stdin".into()]
+    fn replayable(&self) -> bool {
+        false
     }
 
-    fn run(self: Box<Self>, output: &mut dyn Output) -> Result<(), Error> {
+    /// What was read is gone, so it always goes on with what comes next, whatever the positions.
+    fn run(self: Box<Self>, _: &[Position], output: &mut dyn Output) -> Result<(), Error> {
         let Self { name, compression, framer } = *self;
         Detached { stream: io::stdin(), compression, framer }
-            .run(output)
+            .run("stdin", output)
             .map_err(|error| super::failure(&name, format!("cannot read standard input: {error}")))
     }
 }
@@ -49,11 +50,12 @@ pub(super) struct Detached<R> {
 }
 
 /// What the reading thread hands over.
-type Handed = io::Result<(RawBlock, Instant)>;
+type Handed = io::Result<(RawBlock, Next, Instant)>;
 
 impl<R: Read + Send + 'static> Detached<R> {
     /// Reads to the end of the stream, or until the pipeline is stopped.
-    pub fn run(self, output: &mut dyn Output) -> io::Result<()> {
+    pub fn run(self, partition: &str, output: &mut dyn Output) -> io::Result<()> {
+        let partition = output.open(Position::new(partition, 1));
         let (sender, receiver) = sync_channel(READ_AHEAD);
         std::thread::Builder::new().name("stdin".into()).spawn(move || {
             if let Err(Interrupted::Read(error)) = self.read(&sender) {
@@ -63,8 +65,8 @@ impl<R: Read + Send + 'static> Detached<R> {
         })?;
         loop {
             match receiver.recv_timeout(LOOK) {
-                Ok(Ok((block, since))) => {
-                    if output.send(0, Chunk::Raw(block), since).is_err() {
+                Ok(Ok((block, next, since))) => {
+                    if output.send(partition, Chunk::Raw(block), next, since).is_err() {
                         return Ok(());
                     }
                 }
@@ -78,7 +80,7 @@ impl<R: Read + Send + 'static> Detached<R> {
     fn read(mut self, sender: &SyncSender<Handed>) -> Result<(), Interrupted> {
         let mut stream = decompress(self.stream, self.compression).map_err(Interrupted::Read)?;
         let mut since = Instant::now();
-        let mut send = |block, since| sender.send(Ok((block, since))).map_err(|_| Stopped);
+        let mut send = |block, next, since| sender.send(Ok((block, next, since))).map_err(|_| Stopped);
         pump(&mut *stream, &mut self.framer, true, &mut since, &mut send)?;
         self.framer.end();
         drain(&mut self.framer, since, &mut send)?;

@@ -14,23 +14,39 @@ use std::time::Instant;
 use super::*;
 use crate::codec::{Compression, Decoder, Format};
 use crate::record::parse_type;
-use crate::record::{Batch, RawBlock};
+use crate::record::{Batch, Position, RawBlock};
 
 /// Collects what a source sends; `watch` is called after each chunk and says when to stop.
 struct Collector<F> {
+    opened: Vec<Position>,
     chunks: Vec<(Chunk, Instant)>,
+    next: Vec<Next>,
     stopped: Arc<AtomicBool>,
     watch: F,
 }
 
 impl<F: FnMut(&Chunk) -> bool> Output for Collector<F> {
-    fn send(&mut self, partition: u32, chunk: Chunk, since: Instant) -> Result<(), Stopped> {
-        assert_eq!(partition, 0);
+    fn open(&mut self, at: Position) -> u32 {
+        self.opened.push(at);
+        self.opened.len() as u32 - 1
+    }
+
+    fn close(&mut self, _: u32) {}
+
+    fn idle(&mut self, _: u32) {}
+
+    fn settle(&mut self, _: Duration) -> bool {
+        true
+    }
+
+    fn send(&mut self, partition: u32, chunk: Chunk, next: Next, since: Instant) -> Result<(), Stopped> {
+        assert_eq!(partition as usize + 1, self.opened.len());
         if self.stopped() {
             return Err(Stopped);
         }
         let stop = (self.watch)(&chunk);
         self.chunks.push((chunk, since));
+        self.next.push(next);
         self.stopped.fetch_or(stop, Ordering::Relaxed);
         Ok(())
     }
@@ -41,9 +57,19 @@ impl<F: FnMut(&Chunk) -> bool> Output for Collector<F> {
 }
 
 fn collect(source: Box<dyn Source>, watch: impl FnMut(&Chunk) -> bool) -> (Vec<(Chunk, Instant)>, Result<(), Error>) {
-    let mut collector = Collector { chunks: Vec::new(), stopped: Arc::default(), watch };
-    let result = source.run(&mut collector);
+    let (collector, result) = collect_from(source, &[], watch);
     (collector.chunks, result)
+}
+
+fn collect_from<F: FnMut(&Chunk) -> bool>(
+    source: Box<dyn Source>,
+    start: &[Position],
+    watch: F,
+) -> (Collector<F>, Result<(), Error>) {
+    let (opened, chunks, next) = (Vec::new(), Vec::new(), Vec::new());
+    let mut collector = Collector { opened, chunks, next, stopped: Arc::default(), watch };
+    let result = source.run(start, &mut collector);
+    (collector, result)
 }
 
 fn schema(name: &str, kind: &str) -> arrow::datatypes::SchemaRef {
@@ -109,7 +135,6 @@ fn a_file_is_read_whole_in_blocks() {
     let text = lines(1050);
     let (_folder, path) = folder("rows.jsonl", text.trim_end().as_bytes());
     let source = open(&file(&path, Compression::Auto, false), 100, 1 << 16).expect("opened");
-    assert_eq!(source.partitions(), [path.display().to_string()]);
     assert_eq!(source.total_bytes(), Some(text.len() as u64 - 1));
     let (chunks, result) = collect(source, |_| false);
     result.expect("read");
@@ -385,4 +410,58 @@ fn a_generator_without_end_ends_when_it_is_stopped() {
     }
     let error = open(&generator(GeneratorKind::Transactions, None, Some(0)), 1, 1).err().expect("refused");
     assert!(error.to_string().contains("rate = 0"));
+}
+
+/// Reads a source to its end, and again from behind each of its chunks: the rest must be the same.
+fn resumes_anywhere(config: &Config) {
+    let source = || open(config, 40, 1 << 10).expect("opened");
+    let (whole, result) = collect_from(source(), &[], |_| false);
+    result.expect("read");
+    assert!(whole.chunks.len() > 3, "{} chunks", whole.chunks.len());
+    for (index, next) in whole.next.iter().enumerate() {
+        let partition = whole.opened[0].partition.clone();
+        let Next { place, byte, identity } = *next;
+        let start = Position { next: place, byte, identity, ..Position::new(partition, 1) };
+        let (rest, result) = collect_from(source(), std::slice::from_ref(&start), |_| false);
+        result.expect("read on");
+        assert_eq!(rest.opened, [start]);
+        assert_eq!(text(&rest.chunks), text(&whole.chunks[index + 1..]), "behind chunk {index}");
+        if let Some((chunk, _)) = rest.chunks.first() {
+            assert_eq!((raw(chunk).first_offset, &raw(chunk).header), (place, &raw(&whole.chunks[0].0).header));
+        }
+    }
+}
+
+#[test]
+fn a_file_is_read_on_from_behind_any_chunk() {
+    let text = lines(1000);
+    let (_plain, plain) = folder("rows.jsonl", text.as_bytes());
+    let (_packed, packed) = folder("rows.jsonl.gz", &gzip(&text));
+    let csv: String = std::iter::once("n,text\n".into()).chain((0..400).map(|n| format!("{n},\"a\nb\"\n"))).collect();
+    let (_csv, csv) = folder("rows.csv", csv.as_bytes());
+    resumes_anywhere(&file(&plain, Compression::Auto, false));
+    resumes_anywhere(&file(&packed, Compression::Auto, false));
+    resumes_anywhere(&Config { format: Format::Csv, ..file(&csv, Compression::Auto, false) });
+}
+
+#[test]
+fn a_generator_goes_on_with_the_row_behind_any_chunk() {
+    resumes_anywhere(&generator(GeneratorKind::Transactions, Some(500), None));
+}
+
+#[test]
+fn a_file_that_is_not_the_one_that_was_read_is_refused() {
+    let (_folder, path) = folder("rows.jsonl", lines(100).as_bytes());
+    let config = file(&path, Compression::Auto, false);
+    let (whole, _) = collect_from(open(&config, 40, 1 << 10).expect("opened"), &[], |_| false);
+    let Next { place, byte, identity } = whole.next[0];
+    let start = Position { next: place, byte, identity, ..Position::new(whole.opened[0].partition.clone(), 1) };
+    for (content, reason) in [(lines(100).replace('1', "2"), "another file"), (lines(3), "was cut or replaced")] {
+        std::fs::write(&path, content).expect("written");
+        let (collected, result) =
+            collect_from(open(&config, 40, 1 << 10).expect("opened"), std::slice::from_ref(&start), |_| false);
+        let error = result.expect_err("refused").to_string();
+        assert!(error.contains(reason) && error.contains("rows.jsonl"), "{error}");
+        assert!(collected.chunks.is_empty());
+    }
 }

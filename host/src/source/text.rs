@@ -52,7 +52,7 @@ impl<L: NextLine> Make for Lines<L> {
         self.last = bytes.len();
         let rows = ends.len() as u64;
         let header = self.header.clone();
-        (Chunk::Raw(RawBlock { bytes, ends, first_offset: first, oversized: Vec::new(), header }), rows)
+        (Chunk::Raw(RawBlock { bytes, ends, first_offset: first, header, ..RawBlock::default() }), rows)
     }
 }
 

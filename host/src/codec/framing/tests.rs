@@ -195,3 +195,49 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// Wherever a block ends, a new framer that begins at the byte which the first one names reads the
+    /// same rest.
+    #[test]
+    fn reading_goes_on_at_the_byte_behind_any_block(
+        lines in prop::collection::vec("[a-c,\"]{0,12}", 1..40),
+        csv in any::<bool>(),
+        (rows, piece) in (1_usize..5, 1_usize..40),
+        record in 4_usize..12,
+    ) {
+        let format = if csv { Format::Csv } else { Format::Json };
+        let text = lines.join("\n");
+        let limits = limits(rows, 20, record);
+        let whole = blocks(format, limits, text.as_bytes(), text.len().max(1), false);
+        let mut framer = Framer::new(format, limits);
+        let (mut seen, mut rest) = (Vec::new(), text.as_bytes());
+        loop {
+            let ended = rest.is_empty();
+            let count = framer.room().len().min(piece).min(rest.len());
+            framer.room()[..count].copy_from_slice(&rest[..count]);
+            rest = &rest[count..];
+            if ended { framer.end() } else { framer.advance(count) }
+            while let Some(block) = framer.next_block(ended) {
+                seen.push(block);
+                let mut other = Framer::new(format, limits);
+                other.resume(framer.line(), framer.byte(), framer.header().cloned());
+                let tail = &text.as_bytes()[framer.byte() as usize..];
+                let mut others = Vec::new();
+                for byte in tail {
+                    other.room()[0] = *byte;
+                    other.advance(1);
+                    others.extend(std::iter::from_fn(|| other.next_block(false)));
+                }
+                other.end();
+                others.extend(std::iter::from_fn(|| other.next_block(true)));
+                let all: Vec<_> = records(&seen).into_iter().chain(records(&others)).collect();
+                prop_assert_eq!(&all, &records(&whole), "resumed at byte {}", framer.byte());
+                if let Some(first) = others.first() {
+                    prop_assert_eq!(first.first_offset, framer.line());
+                }
+            }
+            if ended { break }
+        }
+    }
+}

@@ -52,24 +52,36 @@ const COMMON: [&str; 36] = [
     "transaction.timeout.ms",
 ];
 
+/// The properties of a table `client`.
+#[derive(Default)]
+pub(in crate::config) struct Client {
+    pub(in crate::config) properties: Properties,
+    /// Whether all of it could be read.
+    pub(in crate::config) complete: bool,
+}
+
 /// Reads the table `client`.
-pub(super) fn read(reader: &mut Reader<'_>) -> Properties {
-    let mut properties = Properties::default();
+pub(super) fn read(reader: &mut Reader<'_>) -> Client {
+    let mut client = Client::default();
     let help = format!("add `[{}]` and below it `{BOOTSTRAP} = \"localhost:9092\"`", reader.key("client"));
     if reader.require("client", &help).is_none() {
-        return properties;
+        return client;
     }
-    let Some(table) = reader.table("client") else { return properties };
+    let Some(table) = reader.table("client") else { return client };
+    client.complete = true;
     for (name, at, node) in table.entries() {
-        property(&table, name, at, node, &mut properties);
+        property(&table, name, at, node, &mut client);
     }
-    if properties.get(BOOTSTRAP).is_none() && !has_bootstrap(&table) {
+    if client.properties.get(BOOTSTRAP).is_none() && !has_bootstrap(&table) {
+        client.complete = false;
         let diagnostic = table.error(format!("`[{}]` has no `{BOOTSTRAP}`", table.path));
         table.cx.report(
-            diagnostic.expected("needs the addresses of brokers").help(format!("add `{BOOTSTRAP} = \"localhost:9092\"`")),
+            diagnostic
+                .expected("needs the addresses of brokers")
+                .help(format!("add `{BOOTSTRAP} = \"localhost:9092\"`")),
         );
     }
-    properties
+    client
 }
 
 /// Whether the addresses are there, if not well.
@@ -77,19 +89,22 @@ fn has_bootstrap(table: &Reader<'_>) -> bool {
     table.entries().any(|(name, _, _)| name.starts_with("bootstrap"))
 }
 
-fn property(table: &Reader<'_>, name: &str, at: &Origin, node: &Node, properties: &mut Properties) {
+fn property(table: &Reader<'_>, name: &str, at: &Origin, node: &Node, client: &mut Client) {
     let key = table.key(name);
     let cx = table.cx;
     cx.record(key.clone(), &node.at);
     let (value, is_shown) = match &node.value {
         Value::Table(inner) => {
             for entry in &inner.entries {
-                property(table, &format!("{name}.{}", entry.key), &entry.key_at, &entry.node, properties);
+                property(table, &format!("{name}.{}", entry.key), &entry.key_at, &entry.node, client);
             }
             return;
         }
         Value::Text(_) => {
-            let Some(text) = cx.text(&key, node, "localhost:9092") else { return };
+            let Some(text) = cx.text(&key, node, "localhost:9092") else {
+                client.complete = false;
+                return;
+            };
             let is_shown = text.value == text.shown;
             (text.value, is_shown)
         }
@@ -97,11 +112,13 @@ fn property(table: &Reader<'_>, name: &str, at: &Origin, node: &Node, properties
         Value::Float(value) => (value.to_string(), true),
         Value::Boolean(value) => (value.to_string(), true),
         Value::Datetime | Value::List(_) => {
+            client.complete = false;
             cx.wrong_type(&key, node, "a string, a number or a boolean such as `\"lz4\"`, `5` or `true`");
             return;
         }
     };
-    let Err(problem) = properties.set(name, &value) else { return };
+    let Err(problem) = client.properties.set(name, &value) else { return };
+    client.complete = false;
     cx.report(diagnostic(table, name, at, node, problem, is_shown));
 }
 

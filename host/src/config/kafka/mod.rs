@@ -74,20 +74,28 @@ pub(super) fn source(reader: &mut Reader<'_>, identity: &str) -> source::Kafka {
         tombstones,
         missing_records,
         identity: identity.to_owned(),
-        client,
+        client: client.properties,
     }
 }
 
-/// What a sink that writes to Kafka has beside its columns, and the text of its key.
-pub(super) fn sink(reader: &mut Reader<'_>, identity: &str) -> (sink::Kafka, Option<Text>) {
+/// What the file says of a sink's Kafka beyond its settings.
+#[derive(Default)]
+pub(super) struct SinkTexts {
+    /// The column that becomes the key.
+    pub(super) key: Option<Text>,
+    /// Whether all properties of the client could be read.
+    pub(super) complete: bool,
+}
+
+/// What a sink that writes to Kafka has beside its columns.
+pub(super) fn sink(reader: &mut Reader<'_>, identity: &str) -> (sink::Kafka, SinkTexts) {
     reader.describe("a kafka sink");
     let topic = reader.required_text("topic", "card-scores");
     if let Some(topic) = &topic {
         check_topic(reader.cx, topic);
     }
     let key = reader.text("key", "user_id");
-    let deliveries =
-        [("exactly_once", sink::Delivery::ExactlyOnce), ("at_least_once", sink::Delivery::AtLeastOnce)];
+    let deliveries = [("exactly_once", sink::Delivery::ExactlyOnce), ("at_least_once", sink::Delivery::AtLeastOnce)];
     let delivery = reader.choice("delivery", &deliveries).unwrap_or_default();
     let headers = reader.boolean("headers", true);
     let client = client::read(reader);
@@ -97,9 +105,9 @@ pub(super) fn sink(reader: &mut Reader<'_>, identity: &str) -> (sink::Kafka, Opt
         delivery,
         headers,
         identity: identity.to_owned(),
-        client,
+        client: client.properties,
     };
-    (config, key)
+    (config, SinkTexts { key, complete: client.complete })
 }
 
 /// Reports a name that no topic can have. A pattern is one, too: positions are kept by topic, and a

@@ -15,7 +15,12 @@ use crate::source;
 const EPOCHS_A_TRANSACTION: u32 = 3;
 
 /// Reports what does not fit; returns the client that all exactly-once sinks share.
-pub(in crate::config) fn check(cx: &Context<'_>, parts: &Parts, interval: Duration, has_state: bool) -> Option<Properties> {
+pub(in crate::config) fn check(
+    cx: &Context<'_>,
+    parts: &Parts,
+    interval: Duration,
+    has_state: bool,
+) -> Option<Properties> {
     if !has_state {
         state(cx, parts);
     }
@@ -30,10 +35,13 @@ pub(in crate::config) fn check(cx: &Context<'_>, parts: &Parts, interval: Durati
         if let Some((other, _)) = sinks(parts).find(|(_, k)| k.delivery == Delivery::AtLeastOnce) {
             let (name, first) = (&other.config.name, &first.config.name);
             cx.report(
-                cx.error_at(&format!("{}.delivery", other.table), format!("sinks `{first}` and `{name}` differ in what they promise"))
-                    .expected("after a failure this one may hold records twice, the other does not")
-                    .help("give both the same `delivery`, unless readers of this one can bear duplicates")
-                    .into_warning(),
+                cx.error_at(
+                    &format!("{}.delivery", other.table),
+                    format!("sinks `{first}` and `{name}` differ in what they promise"),
+                )
+                .expected("after a failure this one may hold records twice, the other does not")
+                .help("give both the same `delivery`, unless readers of this one can bear duplicates")
+                .into_warning(),
             );
         }
     }
@@ -73,8 +81,11 @@ fn timeout(cx: &Context<'_>, sink: &Sink, kafka: &Kafka, interval: Duration) {
     let (timeout, interval) = (timeout.as_millis(), show_duration(interval));
     cx.report(
         cx.error_at(
-            &format!("{}.client.{NAME}", sink.table),
-            format!("`{NAME}` of sink `{}` is {timeout}, too short for a checkpoint every {interval}", sink.config.name),
+            &place(sink, kafka, NAME),
+            format!(
+                "`{NAME}` of sink `{}` is {timeout}, too short for a checkpoint every {interval}",
+                sink.config.name
+            ),
         )
         .expected(format!("expected at least {} (three intervals)", least.as_millis()))
         .help(format!(
@@ -86,13 +97,25 @@ fn timeout(cx: &Context<'_>, sink: &Sink, kafka: &Kafka, interval: Duration) {
     );
 }
 
+/// The place of a property, else of its table.
+fn place(sink: &Sink, kafka: &Kafka, property: &str) -> String {
+    match kafka.client.get(property) {
+        Some(_) => format!("{}.client.{property}", sink.table),
+        None => format!("{}.client", sink.table),
+    }
+}
+
 /// One producer writes the transaction of all of them.
 fn same_client(cx: &Context<'_>, (first, first_kafka): (&Sink, &Kafka), (sink, kafka): (&Sink, &Kafka)) {
+    // What is wrong with one of them was said already.
+    if !(first.kafka.complete && sink.kafka.complete) {
+        return;
+    }
     let Some(property) = first_kafka.client.difference(&kafka.client) else { return };
     let (one, other) = (&first.config.name, &sink.config.name);
     cx.report(
         cx.error_at(
-            &format!("{}.client.{property}", sink.table),
+            &place(sink, kafka, &property),
             format!("exactly-once sinks `{one}` and `{other}` have different clients: `{property}`"),
         )
         .expected("expected the same properties: one transaction, of one producer, holds the records of both")

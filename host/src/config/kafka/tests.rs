@@ -106,14 +106,21 @@ golden! {
 
 #[test]
 fn a_good_file_becomes_a_pipeline_that_reads_and_writes_kafka() {
-    let (p, warnings) = read_text(GOOD, &["sink.scores.client.linger.ms=7", "sink.rejected.client.linger.ms=7"]).unwrap();
+    let (p, warnings) =
+        read_text(GOOD, &["sink.scores.client.linger.ms=7", "sink.rejected.client.linger.ms=7"]).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     let source::Connector::Kafka(source) = &p.sources[0].connector else { panic!("not kafka") };
-    assert_eq!((source.topics.as_slice(), source.group.as_str()), (&["card-payments".to_owned(), "refunds".to_owned()][..], "fraud-scoring"));
+    assert_eq!(
+        (source.topics.as_slice(), source.group.as_str()),
+        (&["card-payments".to_owned(), "refunds".to_owned()][..], "fraud-scoring")
+    );
     assert_eq!(source.auto_offset_reset, source::AutoOffsetReset::Latest);
     assert_eq!(source.idle_timeout, Some(Duration::from_secs(30)));
     assert_eq!((source.tombstones, source.missing_records), (source::Tombstones::DeadLetter, source::Missing::Stop));
-    assert_eq!((source.client.get("sasl.password"), source.client.get("fetch.wait.max.ms")), (Some("hunter2"), Some("100")));
+    assert_eq!(
+        (source.client.get("sasl.password"), source.client.get("fetch.wait.max.ms")),
+        (Some("hunter2"), Some("100"))
+    );
     assert_eq!(source.client.get("socket.keepalive.enable"), Some("false"));
     let sink::Connector::Kafka(sink) = &p.sinks[0].0.connector else { panic!("not kafka") };
     assert_eq!((sink.topic.as_str(), sink.key.as_deref(), sink.headers), ("card-scores", Some("user_id"), true));
@@ -125,7 +132,8 @@ fn a_good_file_becomes_a_pipeline_that_reads_and_writes_kafka() {
 
 #[test]
 fn names_of_the_process_can_be_set() {
-    let text = GOOD.replace("[checkpoint]", "[kafka]\ntransactional_id = \"fraud-2\"\npointer_topic = \"epochs\"\n\n[checkpoint]");
+    let text = GOOD
+        .replace("[checkpoint]", "[kafka]\ntransactional_id = \"fraud-2\"\npointer_topic = \"epochs\"\n\n[checkpoint]");
     let (p, _) = read_text(&text, &[]).unwrap();
     assert_eq!((p.kafka.transactional_id.as_str(), p.kafka.pointer_topic.as_str()), ("fraud-2", "epochs"));
     let source::Connector::Kafka(source) = &p.sources[0].connector else { panic!("not kafka") };

@@ -1,11 +1,11 @@
 //! The sink against librdkafka's mock brokers.
 
-use std::collections::BTreeMap;
 use super::*;
 use crate::codec::Format;
 use crate::kafka::testing::{self, Cluster, client, written};
 use crate::kafka::{Consumers, Outcome};
 use crate::sink::Connector;
+use std::collections::BTreeMap;
 
 fn cluster() -> Cluster {
     testing::cluster(&[("scores", 1), ("fraud-epochs", 1)])

@@ -143,10 +143,14 @@ fn a_partition_of_a_topic_that_was_read_begins_at_its_beginning() {
 #[test]
 fn a_position_outside_the_log_stops_and_says_what_is_there() {
     let cluster = cluster(1, &["a", "b", "c"]);
-    let error = run(&settings(&cluster), &[position("payments/0", 99)], &mut Collected { enough: 1, ..Default::default() });
+    let error =
+        run(&settings(&cluster), &[position("payments/0", 99)], &mut Collected { enough: 1, ..Default::default() });
     let error = error.unwrap_err();
     assert_eq!(error.kind, FailureKind::Stop);
-    assert!(error.message.contains("position 99 of payments/0") && error.message.contains("end of its log at 3"), "{error}");
+    assert!(
+        error.message.contains("position 99 of payments/0") && error.message.contains("end of its log at 3"),
+        "{error}"
+    );
 }
 
 #[test]
