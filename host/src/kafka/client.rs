@@ -24,8 +24,8 @@ pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 /// Largest message that librdkafka sends by default.
 const MESSAGE_BYTES: usize = 1_000_000;
-/// What a message holds beside key and value, at most in practice.
-const MESSAGE_OVERHEAD: usize = 512;
+/// Room for a message's key and frame, at most in practice.
+const MESSAGE_OVERHEAD: usize = 4096;
 
 /// Defaults of every client: after a broker came back it is found soon, and a half-open connection
 /// is noticed.
@@ -108,10 +108,10 @@ impl Properties {
         self.milliseconds(&["session.timeout.ms"], SESSION_TIMEOUT)
     }
 
-    /// Bytes that key and value of a record may have together, so that it can be sent.
+    /// Bytes that the value of a record may have, so that it can be sent.
     pub fn max_record_bytes(&self) -> usize {
-        let limit = self.get("message.max.bytes").and_then(|value| value.parse().ok()).unwrap_or(MESSAGE_BYTES);
-        limit.saturating_sub(MESSAGE_OVERHEAD)
+        let limit: usize = self.get("message.max.bytes").and_then(|value| value.parse().ok()).unwrap_or(MESSAGE_BYTES);
+        limit - MESSAGE_OVERHEAD.min(limit / 4)
     }
 
     fn milliseconds(&self, names: &[&str], default: Duration) -> Duration {
@@ -298,7 +298,8 @@ mod tests {
         assert_eq!(properties(&[]).transaction_timeout(), Duration::from_secs(60));
         let set = properties(&[("transaction.timeout.ms", "90000"), ("message.max.bytes", "2000")]);
         assert_eq!(set.transaction_timeout(), Duration::from_secs(90));
-        assert_eq!(set.max_record_bytes(), 2000 - MESSAGE_OVERHEAD);
+        assert_eq!(set.max_record_bytes(), 1500);
+        assert_eq!(properties(&[]).max_record_bytes(), MESSAGE_BYTES - MESSAGE_OVERHEAD);
         assert_eq!(set.producer("fraud", "sinks", true).get("transaction.timeout.ms"), Some("90000"));
         assert_eq!(set.producer("fraud", "out", false).get("transactional.id"), None);
     }

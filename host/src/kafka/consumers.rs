@@ -3,7 +3,7 @@
 //! outlives its source's thread: the last epoch is committed after the source has ended.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,7 +41,8 @@ impl Consumers {
     /// Registers the consumer of a source.
     pub fn add(&self, source: &str, consumer: Arc<Consumer>) {
         let before = self.with(|members| members.entry(source.to_owned()).or_default().consumer.replace(consumer));
-        drop(before);
+        // The new one takes its place in the group, so nobody has to wait until it is gone.
+        drop(before.map(|before| close(vec![before])));
     }
 
     /// Tells the groups how far they are, without waiting and only for the eyes of operators: for
@@ -84,26 +85,25 @@ impl Consumers {
     pub fn close(&self, patience: Duration) -> bool {
         let consumers: Vec<Arc<Consumer>> =
             self.with(|members| members.values_mut().filter_map(|member| member.consumer.take()).collect());
-        if consumers.is_empty() {
-            return true;
-        }
-        let (done, closed) = channel::<()>();
-        let closing = std::thread::Builder::new().name("kafka-close".into()).spawn(move || {
-            drop(consumers);
-            drop(done);
-        });
-        match closing {
-            Ok(_) => closed.recv_timeout(patience) != Err(RecvTimeoutError::Timeout),
-            Err(error) => {
-                tracing::warn!(%error, "consumers are closed without a limit");
-                true
-            }
-        }
+        close(consumers).recv_timeout(patience) != Err(RecvTimeoutError::Timeout)
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Member>) -> T) -> T {
         f(&mut self.members.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Closes consumers on a thread of their own; the channel ends when they are closed.
+fn close(consumers: Vec<Arc<Consumer>>) -> Receiver<()> {
+    let (done, closed) = channel::<()>();
+    let closing = std::thread::Builder::new().name("kafka-close".into()).spawn(move || {
+        drop(consumers);
+        drop(done);
+    });
+    if let Err(error) = closing {
+        tracing::warn!(%error, "there was no thread to close consumers, so they were closed without a limit");
+    }
+    closed
 }
 
 /// The positions of partitions of topics.

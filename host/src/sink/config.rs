@@ -82,7 +82,7 @@ impl Connector {
         }
     }
 
-    /// Bytes that key and value of a record may have together; a longer record is a dead letter.
+    /// Bytes that a record may have; a longer one is a dead letter.
     pub fn max_record_bytes(&self) -> Option<usize> {
         match self {
             Self::Kafka(kafka) => Some(kafka.client.max_record_bytes()),

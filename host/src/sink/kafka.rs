@@ -164,7 +164,10 @@ impl Sink for KafkaSink {
         self.prepared = Some(epoch);
         let (name, writer) = (self.name.clone(), self.writer.clone());
         let sync = move || writer.flush().map_err(|error| failure(&name, error));
-        let state = SinkState::Kafka { topic: self.topic.to_string() };
+        let state = match &self.writer {
+            Writer::ExactlyOnce(_) => SinkState::Kafka { topic: self.topic.to_string() },
+            Writer::AtLeastOnce(..) => SinkState::Nothing,
+        };
         Ok(Prepared { state, sync: wrote.then(|| Box::new(sync) as _) })
     }
 

@@ -50,7 +50,7 @@ fn a_record_has_its_key_its_value_and_says_what_it_came_from() {
     let mut sink = sink(&settings(&cluster, Delivery::AtLeastOnce), &parts);
     sink.write(&rows()).unwrap();
     let prepared = sink.prepare(7).unwrap();
-    assert_eq!(prepared.state, SinkState::Kafka { topic: "scores".into() });
+    assert_eq!(prepared.state, SinkState::Nothing, "nothing that could be taken back");
     prepared.sync.unwrap()().unwrap();
     let headers = |place: u32| {
         vec![
@@ -96,7 +96,9 @@ fn an_exactly_once_sink_waits_with_the_next_epoch_until_the_one_before_is_commit
     let mut sink = sink(&settings, &parts(1, Some(transactor.clone())));
     transactor.begin(1).unwrap();
     sink.write(&rows()).unwrap();
-    sink.prepare(1).unwrap().sync.unwrap()().unwrap();
+    let prepared = sink.prepare(1).unwrap();
+    assert_eq!(prepared.state, SinkState::Kafka { topic: "scores".into() });
+    prepared.sync.unwrap()().unwrap();
     let ahead = std::thread::spawn(move || {
         sink.write(&rows()).unwrap();
         sink.epoch.as_ref().map(|epoch| epoch.number.clone())
