@@ -146,6 +146,8 @@ impl Properties {
         config.set("auto.offset.reset", "error");
         config.set("isolation.level", "read_committed");
         config.set("queued.max.messages.kbytes", "4096");
+        // What is waited for may be committed while the broker waits for more.
+        config.set("fetch.wait.max.ms", "50");
         config.set("client.id", self.client_id(identity, "epochs"));
         config
     }

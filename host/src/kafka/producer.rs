@@ -16,10 +16,10 @@ use super::Properties;
 use super::error::{Error, Kind};
 use super::log::Log;
 
-/// How often a call that waits looks whether it is still wanted.
+/// How long the thread that takes reports waits for one: as long it may outlive its producer.
 const LOOK: Duration = Duration::from_millis(100);
-/// Wait while the queue is full: a batch leaves it every few milliseconds.
-const FULL: Duration = Duration::from_millis(1);
+/// Wait for records that are being sent: a batch of them takes a few milliseconds.
+const MOMENT: Duration = Duration::from_millis(1);
 /// Longest wait of a flush at-least-once: librdkafka gives up a message by itself after
 /// `message.timeout.ms`, and then there is a report.
 const FLUSH: Duration = Duration::from_secs(600);
@@ -102,7 +102,7 @@ impl Producer {
                     if stopped() {
                         return Err(self.closed());
                     }
-                    self.inner.poll(FULL);
+                    self.inner.poll(MOMENT);
                     self.check()?;
                     next = again;
                 }
@@ -126,11 +126,13 @@ impl Producer {
     pub(super) fn flush_within(&self, limit: Duration, stopped: &dyn Fn() -> bool) -> Result<(), Error> {
         let since = Instant::now();
         loop {
-            match self.inner.flush(LOOK) {
+            // Not a longer one: it would not return before its time was over.
+            match self.inner.flush(Duration::ZERO) {
                 Ok(()) => return self.check(),
                 Err(KafkaError::Flush(Code::OperationTimedOut)) => {}
                 Err(error) => return Err(Error::of(format_args!("cannot flush to {}", self.brokers), &error)),
             }
+            self.inner.poll(MOMENT);
             self.check()?;
             if stopped() {
                 return Err(self.closed());
@@ -154,6 +156,11 @@ impl Producer {
         let reports = self.inner.context();
         if !reports.failed.load(Ordering::Acquire) {
             return Ok(());
+        }
+        // After a fatal error all that waits is purged, which would hide the cause.
+        if let Some((code, reason)) = self.inner.client().fatal_error() {
+            let message = format!("the producer of {} at {} has failed: {reason}", self.node, self.brokers);
+            return Err(Error::new(super::error::of_code(code), message));
         }
         let first = reports.first.lock().unwrap_or_else(PoisonError::into_inner);
         first.as_ref().map_or(Ok(()), |error| Err(error.clone()))
