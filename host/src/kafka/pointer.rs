@@ -45,7 +45,7 @@ pub enum Pointer {
         /// Run that committed it.
         run: u64,
         /// Checksum of its record.
-        checksum: u64,
+        checksum: u32,
     },
 }
 
@@ -54,7 +54,7 @@ struct PointerValue {
     format: u32,
     epoch: u64,
     run: u64,
-    checksum: u64,
+    checksum: u32,
     /// By source and partition: not read by the host, but whoever has lost the rest can go on there.
     offsets: BTreeMap<String, BTreeMap<String, u64>>,
 }
@@ -66,7 +66,7 @@ struct SentinelValue {
 }
 
 /// Value of a pointer record.
-pub(super) fn encode(epoch: u64, run: u64, checksum: u64, positions: &BTreeMap<String, Vec<Position>>) -> Vec<u8> {
+pub(super) fn encode(epoch: u64, run: u64, checksum: u32, positions: &BTreeMap<String, Vec<Position>>) -> Vec<u8> {
     let of_source = |positions: &Vec<Position>| positions.iter().map(|p| (p.partition.clone(), p.next)).collect();
     let offsets = positions.iter().map(|(source, positions)| (source.clone(), of_source(positions))).collect();
     // Text and numbers under text keys always make JSON.
@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn positions() -> BTreeMap<String, Vec<Position>> {
-        BTreeMap::from([("payments".to_owned(), vec![Position::new("pay/0", 42)])])
+        BTreeMap::from([("payments".to_owned(), vec![Position::beginning("pay/0", 42)])])
     }
 
     #[test]
@@ -212,11 +212,11 @@ mod tests {
     #[test]
     fn the_recorded_format_is_read() {
         let value =
-            br#"{"format":1,"epoch":7,"run":2,"checksum":18446744073709551615,"offsets":{"payments":{"pay/0":42}}}"#;
-        assert_eq!(encode(7, 2, u64::MAX, &positions()), value);
+            br#"{"format":1,"epoch":7,"run":2,"checksum":4294967295,"offsets":{"payments":{"pay/0":42}}}"#;
+        assert_eq!(encode(7, 2, u32::MAX, &positions()), value);
         let mut history = History::new();
         history.add(&config(), b"fraud", value, 0).unwrap();
-        assert_eq!(history.pointer, Pointer::Found { epoch: 7, run: 2, checksum: u64::MAX });
+        assert_eq!(history.pointer, Pointer::Found { epoch: 7, run: 2, checksum: u32::MAX });
     }
 
     #[test]

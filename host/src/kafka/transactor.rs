@@ -235,7 +235,7 @@ impl Transactor {
         self: &Arc<Self>,
         epoch: u64,
         run: u64,
-        checksum: u64,
+        checksum: u32,
         positions: &BTreeMap<String, Vec<Position>>,
         consumers: &Consumers,
     ) -> Outcome {

@@ -18,7 +18,7 @@ mod store;
 
 pub use cache::{CacheStats, Keys, SlotCache};
 pub use config::*;
-pub use dirty::{DirtySlot, DirtySlots};
+pub use dirty::{DirtySlot, DirtySlots, InvalidSlots};
 pub use error::Error;
 pub use key_column::KeyColumn;
 pub use store::{OperatorId, Store};

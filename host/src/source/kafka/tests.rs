@@ -89,7 +89,7 @@ fn run(settings: &Kafka, start: &[Position], output: &mut Collected) -> Result<(
 }
 
 fn position(partition: &str, next: u64) -> Position {
-    Position::new(partition, next)
+    Position::beginning(partition, next)
 }
 
 #[test]

@@ -46,6 +46,16 @@ pub(crate) fn push_value(out: &mut Vec<u8>, version: u32, expires: i64, slot: &[
     out.extend_from_slice(slot);
 }
 
+/// Key group and operator of a slot's key; `None` when it is not one.
+pub(crate) fn parse_key(key: &[u8]) -> Option<(u16, OperatorId)> {
+    match *key {
+        [g0, g1, o0, o1, KIND_SLOT, ..] => {
+            Some((u16::from_be_bytes([g0, g1]), OperatorId(u16::from_be_bytes([o0, o1]))))
+        }
+        _ => None,
+    }
+}
+
 /// Reads a value; `None` when it is shorter than its header.
 pub(crate) fn parse_value(value: &[u8]) -> Option<StoredSlot<'_>> {
     let (version, rest) = value.split_first_chunk::<4>()?;

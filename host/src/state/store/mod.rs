@@ -31,6 +31,18 @@ use crate::record::KEY_GROUPS;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperatorId(pub(super) u16);
 
+impl OperatorId {
+    /// The number that the keys of the operator's slots carry.
+    pub fn number(self) -> u16 {
+        self.0
+    }
+
+    /// The id whose number an epoch record or a savepoint names.
+    pub fn from_number(number: u16) -> Self {
+        Self(number)
+    }
+}
+
 /// Where a cache reads what it does not hold.
 pub(super) trait SlotSource: Send + Sync + fmt::Debug {
     /// Looks up the keys that end at `ends` in `bytes` (as the store holds them), and calls `found`
