@@ -151,7 +151,7 @@ impl Consumer {
             KafkaError::MessageConsumption(code) if of_code(code) == Kind::Retry || code == Code::PollExceeded => {
                 Ok(Event::Nothing)
             }
-            error => Err(self.failed("read", &error)),
+            error => Err(self.failed(&format!("go on{}", self.inner.context().log.last()), &error)),
         }
     }
 

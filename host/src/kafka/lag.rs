@@ -1,4 +1,4 @@
-//! How far a source is behind the ends of its partitions, for metrics. Ends come from librdkafka's
+//! How far a source is behind the ends of its partitions, and what it skipped, for metrics. Ends come from librdkafka's
 //! statistics, once a second by default (`statistics.interval.ms`); positions from the source.
 
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use super::Partition;
 #[derive(Debug, Default)]
 pub struct Lag {
     partitions: Mutex<BTreeMap<Partition, Arc<Progress>>>,
+    tombstones: AtomicU64,
 }
 
 /// Where one partition is.
@@ -63,6 +64,16 @@ impl Lag {
     /// Records behind in all partitions together; `None` while one of them is not known.
     pub fn rows(&self) -> Option<u64> {
         self.partitions().iter().map(|partition| partition.rows).sum()
+    }
+
+    /// Records without a value that were skipped since the process began.
+    pub fn tombstones(&self) -> u64 {
+        self.tombstones.load(Ordering::Relaxed)
+    }
+
+    /// Counts records without a value that were skipped.
+    pub fn skip(&self, tombstones: u64) {
+        self.tombstones.fetch_add(tombstones, Ordering::Relaxed);
     }
 
     /// Begins to count a partition.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use super::error::{Kind, code, of_code};
+
 /// Lines of one level that are written in a [`WINDOW`]: enough to see what happens.
 const LINES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(10);
@@ -64,12 +66,15 @@ impl Log {
         self.write(index, facility, message);
     }
 
-    /// An error event: about the client as a whole, and for information unless it is fatal.
+    /// An error event: about the client as a whole, and for information unless it is fatal. What
+    /// passes by itself has a line of its own already; that all brokers are gone has not.
     pub(super) fn event(&self, error: &KafkaError, reason: &str) {
-        if !matches!(error, KafkaError::Global(Code::AutoOffsetReset)) {
+        let code = code(error);
+        if code != Code::AutoOffsetReset {
             self.remember(reason);
         }
-        self.write(1, "ERROR", reason);
+        let is_told = of_code(code) == Kind::Retry && code != Code::AllBrokersDown;
+        self.write(if is_told { 3 } else { 1 }, "ERROR", reason);
     }
 
     /// The last thing that went wrong, ready to be put behind a message.

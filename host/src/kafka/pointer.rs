@@ -211,8 +211,7 @@ mod tests {
 
     #[test]
     fn the_recorded_format_is_read() {
-        let value =
-            br#"{"format":1,"epoch":7,"run":2,"checksum":4294967295,"offsets":{"payments":{"pay/0":42}}}"#;
+        let value = br#"{"format":1,"epoch":7,"run":2,"checksum":4294967295,"offsets":{"payments":{"pay/0":42}}}"#;
         assert_eq!(encode(7, 2, u32::MAX, &positions()), value);
         let mut history = History::new();
         history.add(&config(), b"fraud", value, 0).unwrap();

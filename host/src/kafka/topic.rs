@@ -13,6 +13,8 @@ use super::error::{Error, Kind};
 
 /// Longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(5);
+/// The same for an answer that is good to have.
+const GLANCE: Duration = Duration::from_secs(2);
 
 /// Small segments, compacted soon: the topic is read as a whole at each start, and grows by one
 /// record an epoch.
@@ -72,7 +74,7 @@ fn create(config: &Config) -> Result<(), KafkaError> {
     for (name, value) in SETTINGS {
         topic = topic.set(name, value);
     }
-    let results = ask(config, |admin, options| admin.create_topics([&topic], options))?;
+    let results = ask(config, ANSWER, |admin, options| admin.create_topics([&topic], options))?;
     match results.into_iter().next() {
         // Another process was faster.
         None | Some(Ok(_) | Err((_, Code::TopicAlreadyExists))) => {
@@ -85,7 +87,7 @@ fn create(config: &Config) -> Result<(), KafkaError> {
 
 fn cleanup_policy(config: &Config) -> Result<Option<String>, KafkaError> {
     let topic = ResourceSpecifier::Topic(&config.pointer_topic);
-    let results = ask(config, |admin, options| admin.describe_configs([&topic], options))?;
+    let results = ask(config, GLANCE, |admin, options| admin.describe_configs([&topic], options))?;
     let resource = results.into_iter().next().transpose().map_err(KafkaError::AdminOp)?;
     Ok(resource.and_then(|resource| resource.get("cleanup.policy")?.value.clone()))
 }
@@ -94,6 +96,7 @@ fn cleanup_policy(config: &Config) -> Result<Option<String>, KafkaError> {
 /// enough.
 fn ask<T, F>(
     config: &Config,
+    limit: Duration,
     call: impl FnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> F,
 ) -> Result<T, KafkaError>
 where
@@ -101,7 +104,7 @@ where
 {
     let Some(client) = &config.producer else { return Err(KafkaError::Canceled) };
     let admin: AdminClient<DefaultClientContext> = client.connection().create()?;
-    let options = AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER));
+    let options = AdminOptions::new().request_timeout(Some(limit)).operation_timeout(Some(limit));
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.map_err(|error| KafkaError::AdminOpCreation(error.to_string()))?;
     runtime.block_on(call(&admin, &options))

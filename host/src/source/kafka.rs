@@ -150,20 +150,12 @@ struct Reading<'a> {
     /// Rows and bytes of the round.
     rows: usize,
     bytes: usize,
-    /// Tombstones that were skipped.
+    /// Tombstones that were skipped in the round.
     skipped: u64,
 }
 
 impl Reading<'_> {
     fn run(mut self, output: &mut dyn Output) -> Result<(), End> {
-        let ended = self.poll(output);
-        if self.skipped > 0 {
-            tracing::info!(source = self.name, skipped = self.skipped, "skipped records without a value (tombstones)");
-        }
-        ended
-    }
-
-    fn poll(&mut self, output: &mut dyn Output) -> Result<(), End> {
         while !output.stopped() {
             let wait = if self.rows == 0 { POLL } else { Duration::ZERO };
             let consumer = self.consumer;
@@ -222,6 +214,7 @@ impl Reading<'_> {
             return Ok(());
         }
         (self.rows, self.bytes) = (0, 0);
+        self.lag.skip(std::mem::take(&mut self.skipped));
         for assigned in &mut self.assigned {
             let Some((block, since)) = assigned.block.take(assigned.next) else { continue };
             let next = Next { place: assigned.next, byte: 0, identity: 0 };

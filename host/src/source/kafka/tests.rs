@@ -123,6 +123,12 @@ fn without_a_position_the_setting_says_where_to_begin() {
     let mut output = Collected { enough_idle: 1, ..Default::default() };
     run(&settings, &[], &mut output).unwrap();
     assert_eq!((output.opened, output.rows), (vec![("payments/0".to_owned(), 3)], vec![]));
+}
+
+#[test]
+fn a_partition_that_nobody_has_read_stops_the_pipeline_when_that_is_wanted() {
+    let cluster = cluster(1, &["a"]);
+    let mut settings = settings(&cluster);
     settings.auto_offset_reset = AutoOffsetReset::Error;
     let error = run(&settings, &[], &mut Collected { enough: 1, ..Default::default() }).unwrap_err();
     assert_eq!(error.kind, FailureKind::Stop);
