@@ -97,7 +97,7 @@ fn imports_point_one_way() {
             }
         }
         for (library, home) in
-            [("wasmtime", "operator"), ("ort", "inference"), ("rocksdb", "state"), ("object_store", "checkpoint")]
+            [("wasmtime", "operator"), ("ort", "inference"), ("rocksdb", "state"), ("object_store", "checkpoint"), ("rdkafka", "kafka")]
         {
             let used = code.contains(&format!("use {library}::")) || code.contains(&format!(" {library}::"));
             if used && module != home {

@@ -16,6 +16,10 @@ use crate::codec::{Compression, Decoder, Format};
 use crate::record::parse_type;
 use crate::record::{Batch, Position, RawBlock};
 
+fn open(config: &Config, batch_rows: usize, batch_bytes: usize) -> Result<Box<dyn Source>, Error> {
+    super::open(config, batch_rows, batch_bytes, &Arc::default())
+}
+
 /// Collects what a source sends; `watch` is called after each chunk and says when to stop.
 struct Collector<F> {
     opened: Vec<Position>,
