@@ -5,6 +5,8 @@ mod csv;
 mod features;
 mod guests;
 mod input;
+mod kafka;
+mod proxy;
 mod scoring;
 mod signals;
 mod state;
