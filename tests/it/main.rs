@@ -1,11 +1,13 @@
 //! End-to-end tests: the real binary, real plugins, real files.
 
 mod cli;
+mod crash;
 mod csv;
 mod features;
 mod guests;
 mod input;
 mod kafka;
+mod oracle;
 mod proxy;
 mod scoring;
 mod signals;

@@ -1,6 +1,7 @@
 //! The harness of the end-to-end tests: a pipeline file in a folder of its own, the real host
 //! binary, and what came out.
 
+pub mod crash;
 pub mod kafka;
 pub mod proxy;
 mod skip;
