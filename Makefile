@@ -3,10 +3,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENV := . scripts/env.sh &&
 
-.PHONY: help setup setup-tests build plugins fixtures demo test lint fmt bench model clean
+.PHONY: help setup setup-tests build plugins fixtures demo test crash-loop lint fmt bench model clean
 
 help: ## lists the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: ## installs what a fresh machine lacks, and says what and why
 	@scripts/setup.sh
@@ -30,6 +30,9 @@ demo: build ## a fraud-scoring pipeline over 1,000,000 transactions, with a plug
 
 test: build fixtures setup-tests ## every test
 	@$(ENV) scripts/test.sh
+
+crash-loop: build fixtures setup-tests ## kill -9 under load, KILLS=1000 times (CRASH="--seed 7 --sink kafka" for more)
+	@$(ENV) cargo run --quiet --release --locked --package millstream-tests --bin crash-loop -- --kills $${KILLS:-1000} $(CRASH)
 
 lint: setup ## formatting and clippy, warnings are errors
 	@scripts/lint.sh

@@ -3,10 +3,12 @@
 mod cli;
 mod crash;
 mod csv;
+mod disk_faults;
 mod features;
 mod guests;
 mod input;
 mod kafka;
+mod kafka_faults;
 mod oracle;
 mod proxy;
 mod scoring;

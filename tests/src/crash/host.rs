@@ -110,7 +110,7 @@ impl Drop for Host {
 }
 
 /// What the host that was started last has logged.
-pub fn log(job: &Job) -> String {
+fn log(job: &Job) -> String {
     let at = job.text("log.start").parse().unwrap_or(0);
     let mut bytes = Vec::new();
     if let Ok(mut file) = File::open(job.path("log")) {

@@ -5,23 +5,23 @@
 mod feed;
 mod host;
 pub mod oracle;
-pub mod pipeline;
+mod pipeline;
 mod random;
-pub mod read;
+mod read;
+mod trial;
 mod verdict;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-pub use feed::{Feed, Rows, Target, row};
 pub use host::{Died, Host};
-pub use pipeline::{Medium, Names};
+pub use pipeline::{Medium, OUTPUT, Options};
 pub use random::Random;
+pub use trial::{Output, Trial};
 pub use verdict::Verdict;
 
-use crate::kafka::{Broker, Isolation, Tail};
-use crate::{Job, PATIENCE};
-use oracle::Violation;
+use crate::PATIENCE;
+use crate::kafka::Broker;
 
 /// Steps of an epoch at which the host can be made to die.
 pub const STEPS: [&str; 7] = [
@@ -38,6 +38,9 @@ pub const STEPS: [&str; 7] = [
 /// epochs.
 const STEP_PATIENCE: Duration = Duration::from_secs(4);
 
+/// After how many deaths the broker is away once, in a loop with outages.
+const OUTAGE_EVERY: u64 = 10;
+
 /// What a crash loop does.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -53,7 +56,7 @@ pub struct Plan {
     pub rate: u64,
     /// Keys.
     pub users: u64,
-    /// Pauses of the broker, for that long each, spread over the loop; none when zero.
+    /// How long the broker is away now and then; never when zero.
     pub outage: Duration,
 }
 
@@ -69,25 +72,24 @@ impl Plan {
     }
 
     /// Runs it, on a broker if it needs one.
-    ///
-    /// # Panics
-    /// When it needs a broker and has none.
     pub fn run(&self, broker: Option<&Broker>) -> Verdict {
-        let broker = broker.filter(|_| self.needs_broker());
-        assert!(broker.is_some() || !self.needs_broker(), "the plan needs a broker");
-        let names = Names::create(broker);
-        let job = pipeline::job(self.source, self.sink, &names, broker.map_or("", Broker::bootstrap), "");
-        let place = Stage { plan: self, broker, names, job };
-        place.run()
+        let trial = Trial::new(self, broker, &Options::default());
+        let mut random = Random::new(self.seed);
+        let mut verdict = trial.run(|output, verdict| {
+            for number in 0..self.kills {
+                die(&trial, &Death::choose(number, &mut random), output, verdict)?;
+                if !self.outage.is_zero() && number % OUTAGE_EVERY == OUTAGE_EVERY - 1 {
+                    outage(&trial, self.outage, output, verdict)?;
+                }
+            }
+            Ok(None)
+        });
+        // Fewer deaths may all have missed the transactions.
+        if let Some(aborted) = verdict.aborted.filter(|_| self.kills >= 4) {
+            verdict.violations.extend(oracle::check_aborted(aborted));
+        }
+        verdict
     }
-}
-
-/// A plan at work.
-struct Stage<'a> {
-    plan: &'a Plan,
-    broker: Option<&'a Broker>,
-    names: Names,
-    job: Job,
 }
 
 /// How the next death comes about.
@@ -113,203 +115,55 @@ impl Death {
     }
 }
 
-impl Stage<'_> {
-    fn run(&self) -> Verdict {
-        let plan = self.plan;
-        let mut verdict =
-            Verdict {
-                pipeline: format!("{:?} → {:?}", plan.source, plan.sink), seed: plan.seed, ..Verdict::default()
-            };
-        let mut random = Random::new(plan.seed);
-        let output = Output::of(self);
-        std::thread::scope(|scope| {
-            let target = match (plan.source, self.broker) {
-                (Medium::Kafka, Some(broker)) => Target::Topic(broker, self.names.input.clone()),
-                _ => Target::File(self.job.path(pipeline::INPUT)),
-            };
-            let feed = Feed::start(scope, target, Rows::new(plan.seed, plan.users), plan.rate);
-            let mut outcome = Ok(());
-            for number in 0..plan.kills {
-                outcome = self.die(&Death::choose(number, &mut random), &output, &mut verdict);
-                if outcome.is_err() {
-                    break;
-                }
-                if !plan.outage.is_zero() && number % 10 == 9 {
-                    outcome = self.outage(&mut verdict);
-                }
-            }
-            let last = outcome.and_then(|()| self.last(&output, &mut verdict));
-            let fed = feed.stop();
-            match last.and_then(|host| self.finish(host, fed, &output, &mut verdict)) {
-                Ok(()) => self.judge(&mut verdict),
-                // Comparing an output that is known to be cut short would say nothing new.
-                Err(what) => verdict.violations.push(Violation { rule: "host", what }),
-            }
-        });
-        verdict
-    }
-
-    /// One start and one death.
-    fn die(&self, death: &Death, output: &Output<'_>, verdict: &mut Verdict) -> Result<(), String> {
-        let before = output.progress();
-        let points = match death {
-            Death::Step(step, passes) => format!("{step}={passes}*off->return"),
-            _ => String::new(),
-        };
-        let started = Instant::now();
-        let mut host = Host::start(&self.job, &points);
-        verdict.starts += 1;
-        if let Death::Early(after) = death {
-            std::thread::sleep(*after);
-        } else if host.wait(PATIENCE, || output.progress() > before).map_err(|e| self.told(&e))? {
-            if verdict.starts > 1 {
-                verdict.recovery.push(started.elapsed());
-            }
-            match death {
-                Death::Later(after) => std::thread::sleep(*after),
-                // No news after that long is the answer that the step was not reached.
-                _ => drop(host.wait(STEP_PATIENCE, || false)),
-            }
+/// One start and one death.
+fn die(trial: &Trial<'_>, death: &Death, output: &Output<'_>, verdict: &mut Verdict) -> Result<(), String> {
+    let before = output.progress();
+    let points = match death {
+        Death::Step(step, passes) => format!("{step}={passes}*off->return"),
+        _ => String::new(),
+    };
+    let started = Instant::now();
+    let mut host = trial.start(&points, verdict);
+    if let Death::Early(after) = death {
+        std::thread::sleep(*after);
+    } else if host.wait(PATIENCE, || output.progress() > before).map_err(|e| trial.told(&e))? {
+        if verdict.starts > 1 {
+            verdict.recovery.push(started.elapsed());
         }
-        match (death, host.kill9()) {
-            (Death::Step(step, _), Died::Before(_)) => count(&mut verdict.steps, step),
-            (Death::Step(step, _), Died::Killed) => {
-                count(&mut verdict.missed, step);
-                verdict.kills += 1;
-            }
-            (Death::Early(_), Died::Killed) => verdict.early_kills += 1,
-            (Death::Later(_), Died::Killed) => verdict.kills += 1,
-            (_, Died::Before(status)) => return Err(self.told(&format!("it ended by itself with {status}"))),
-        }
-        Ok(())
-    }
-
-    /// What went wrong, with what the host said last.
-    fn told(&self, what: &str) -> String {
-        format!("{what}; its log ends with\n{}", host::last_lines(&self.job))
-    }
-
-    /// The broker is away while the host runs; afterwards the host goes on or has ended well enough to
-    /// be started again.
-    fn outage(&self, verdict: &mut Verdict) -> Result<(), String> {
-        let Some(broker) = self.broker else { return Ok(()) };
-        let mut host = Host::start(&self.job, "");
-        verdict.starts += 1;
-        std::thread::sleep(Duration::from_secs(1));
-        broker.pause();
-        std::thread::sleep(self.plan.outage);
-        broker.resume();
-        match host.kill9() {
-            Died::Killed => verdict.kills += 1,
-            // Giving up on a broker that is away is allowed; what counts is what comes out.
-            Died::Before(_) => {}
-        }
-        Ok(())
-    }
-
-    /// The start after the last death, still under input.
-    fn last(&self, output: &Output<'_>, verdict: &mut Verdict) -> Result<Host, String> {
-        let before = output.progress();
-        let mut host = Host::start(&self.job, "");
-        verdict.starts += 1;
-        match host.wait(PATIENCE, || output.progress() > before).map_err(|e| self.told(&e))? {
-            true => Ok(host),
-            false => Err(self.told("it ended by itself at the last start")),
+        match death {
+            Death::Later(after) => std::thread::sleep(*after),
+            // No news after that long is the answer that the step was not reached.
+            _ => drop(host.wait(STEP_PATIENCE, || false)),
         }
     }
-
-    /// Everything comes out, and SIGTERM ends the host well.
-    fn finish(&self, mut host: Host, fed: u64, output: &Output<'_>, verdict: &mut Verdict) -> Result<(), String> {
-        let (mut rows, mut moved) = (0, Instant::now());
-        // Too few rows come out when some were lost: it is over when nothing has moved for a while.
-        let all = || {
-            let now = output.rows();
-            if now != rows {
-                (rows, moved) = (now, Instant::now());
-            }
-            now >= fed || moved.elapsed() > Duration::from_secs(20)
-        };
-        if !host.wait(PATIENCE * 5, all).map_err(|e| self.told(&e))? {
-            return Err(self.told("it ended by itself at the end"));
+    match (death, host.kill9()) {
+        (Death::Step(step, _), Died::Before(_)) => count(&mut verdict.steps, step),
+        (Death::Step(step, _), Died::Killed) => {
+            count(&mut verdict.missed, step);
+            verdict.kills += 1;
         }
-        let status = host.terminate();
-        if !status.success() {
-            let what = self.told(&format!("SIGTERM ended it with {status}"));
-            verdict.violations.push(Violation { rule: "host", what });
-        }
-        Ok(())
+        (Death::Early(_), Died::Killed) => verdict.early_kills += 1,
+        (Death::Later(_), Died::Killed) => verdict.kills += 1,
+        (_, Died::Before(status)) => return Err(trial.told(&format!("it ended by itself with {status}"))),
     }
-
-    fn judge(&self, verdict: &mut Verdict) {
-        let (names, job) = (&self.names, &self.job);
-        let input = match (self.plan.source, self.broker) {
-            (Medium::Kafka, Some(broker)) => read::topic_input(broker, &names.input),
-            _ => read::file_input(job, pipeline::INPUT),
-        };
-        let (rows, letters) = match (self.plan.sink, self.broker) {
-            (Medium::Kafka, Some(broker)) => {
-                (read::topic_output(broker, &names.output), read::topic_letters(broker, &names.dead))
-            }
-            _ => (read::file_output(job, pipeline::OUTPUT), read::file_letters(job, pipeline::DEAD)),
-        };
-        (verdict.input, verdict.output, verdict.letters) =
-            (input.len() as u64, rows.len() as u64, letters.len() as u64);
-        let violations = &mut verdict.violations;
-        violations.extend(oracle::check_rows(&input, &rows, &letters));
-        let (Medium::Kafka, Some(broker)) = (self.plan.sink, self.broker) else { return };
-        for topic in [&names.output, &names.dead] {
-            violations.extend(oracle::check_stable(topic, &broker.offsets(topic)));
-        }
-        let aborted = broker.aborted_records(&names.output);
-        violations.extend(oracle::check_aborted(aborted));
-        verdict.aborted = Some(aborted);
-        if self.plan.source == Medium::Kafka {
-            let committed = broker.committed_offsets(&names.pipeline);
-            violations.extend(oracle::check_committed(&committed, &names.input, &broker.offsets(&names.input)));
-        }
-    }
+    Ok(())
 }
 
-/// How far the output is, seen from outside.
-enum Output<'a> {
-    Files(&'a Job),
-    Topics(Tail<'a>, Tail<'a>),
-}
-
-impl<'a> Output<'a> {
-    fn of(stage: &'a Stage<'a>) -> Self {
-        match (stage.plan.sink, stage.broker) {
-            (Medium::Kafka, Some(broker)) => {
-                let tail = |topic| broker.tail(topic, Isolation::ReadCommitted);
-                Self::Topics(tail(&stage.names.output), tail(&stage.names.dead))
-            }
-            _ => Self::Files(&stage.job),
-        }
+/// The broker is away while the host runs, and the host is killed once it goes on.
+fn outage(trial: &Trial<'_>, time: Duration, output: &Output<'_>, verdict: &mut Verdict) -> Result<(), String> {
+    let Some(broker) = trial.broker() else { return Ok(()) };
+    let mut host = trial.start("", verdict);
+    trial.news(&mut host, output)?;
+    broker.pause();
+    std::thread::sleep(time);
+    broker.resume();
+    trial.news(&mut host, output)?;
+    if host.kill9() == Died::Killed {
+        verdict.kills += 1;
     }
-
-    /// A number that is greater once something new was written than it ever was before. A file is cut
-    /// back after a crash and then holds the same bytes again, so its length will do.
-    fn progress(&self) -> u64 {
-        match self {
-            Self::Files(job) => std::fs::metadata(job.path(pipeline::OUTPUT)).map_or(0, |m| m.len()),
-            Self::Topics(out, _) => out.count(),
-        }
-    }
-
-    /// Rows and dead letters so far.
-    fn rows(&self) -> u64 {
-        match self {
-            Self::Files(job) => [pipeline::OUTPUT, pipeline::DEAD].map(|f| lines(job, f)).iter().sum(),
-            Self::Topics(out, dead) => out.count() + dead.count(),
-        }
-    }
+    Ok(())
 }
 
 fn count(counts: &mut BTreeMap<String, u64>, step: &str) {
     *counts.entry(step.to_owned()).or_default() += 1;
-}
-
-fn lines(job: &Job, name: &str) -> u64 {
-    let bytes = std::fs::read(job.path(name)).unwrap_or_default();
-    bytes.iter().filter(|b| **b == b'\n').count() as u64
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::oracle::Violation;
 
-/// How many violations are printed; the rest are echoes, mostly.
-const SHOWN: usize = 10;
+/// How many violations of a rule are printed; the rest are echoes, mostly.
+const SHOWN: usize = 4;
 
 /// The outcome of a crash loop.
 #[derive(Clone, Debug, Default)]
@@ -64,14 +64,18 @@ fn counted(steps: &BTreeMap<String, u64>) -> String {
     steps.iter().map(|(step, times)| format!("{step} {times}")).collect::<Vec<_>>().join(", ")
 }
 
-/// The first violations, one a line, then the verdict on a line of its own.
+/// The first violations of each rule, one a line, then the verdict on a line of its own.
 impl Display for Verdict {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for violation in self.violations.iter().take(SHOWN) {
-            writeln!(f, "{violation}")?;
-        }
-        if self.violations.len() > SHOWN {
-            writeln!(f, "… and {} more", self.violations.len() - SHOWN)?;
+        let mut rules: BTreeMap<&str, Vec<&Violation>> = BTreeMap::new();
+        self.violations.iter().for_each(|v| rules.entry(v.rule).or_default().push(v));
+        for (rule, violations) in rules {
+            for violation in violations.iter().take(SHOWN) {
+                writeln!(f, "{violation}")?;
+            }
+            if violations.len() > SHOWN {
+                writeln!(f, "{rule}: … and {} more", violations.len() - SHOWN)?;
+            }
         }
         let outcome =
             if self.passed() { "PASSED".into() } else { format!("FAILED ({} violations)", self.violations.len()) };
