@@ -6,13 +6,13 @@ ENV := . scripts/env.sh &&
 .PHONY: help setup setup-tests build plugins fixtures demo test crash-loop lint fmt bench model clean
 
 help: ## lists the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: ## installs what a fresh machine lacks, and says what and why
 	@scripts/setup.sh
 
 # What only tests need. Where it cannot be had, they say SKIPPED and are counted.
-setup-tests: setup
+setup-tests: setup ## what only tests need: a Kafka broker (without it they say SKIPPED)
 	@scripts/setup-kafka.sh >/dev/null || true
 
 build: setup plugins ## the host at bin/millstream, the plugins at bin/plugins/*.wasm

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::oracle::{Content, Given, Letter, Place, Row};
+use super::oracle::{Content, Given, Letter, Place, Row, Violation};
 use crate::Job;
 use crate::kafka::{Broker, Isolation, Record};
 
@@ -28,26 +28,36 @@ fn given(place: Place, line: &str) -> Given {
     Given { place, content: row.unwrap_or_else(|| Content::Poison(line.to_owned())) }
 }
 
-/// The output file.
-pub fn file_output(job: &Job, name: &str) -> Vec<Row> {
-    job.rows(name).iter().map(|v| row(v, 0, None, None)).collect()
+/// The output file. What is no row of ours goes to `strange`.
+pub fn file_output(job: &Job, name: &str, strange: &mut Vec<Violation>) -> Vec<Row> {
+    let line =
+        |(i, line): (usize, &str)| row(line, 0, None, None).ok_or_else(|| format!("line {} of {name}: {line}", i + 1));
+    sort_out(job.text(name).lines().enumerate().map(line), strange)
 }
 
 /// The output topic, as `read_committed` sees it.
-pub fn topic_output(broker: &Broker, topic: &str) -> Vec<Row> {
-    let record = |r: &Record| {
+pub fn topic_output(broker: &Broker, topic: &str, strange: &mut Vec<Violation>) -> Vec<Row> {
+    let record = |r: Record| {
         // Each record must say where it comes from; one that does not is at no place of the input.
         let position = place(r.header("millstream-position").unwrap_or("none@0"));
         let epoch = r.header("millstream-epoch").and_then(|e| e.parse().ok());
-        row(&r.json(), r.partition, Some(position), epoch)
+        row(r.value.as_deref()?, r.partition, Some(position), epoch)
     };
-    broker.consume(topic, Isolation::ReadCommitted).iter().map(record).collect()
+    let named = |r: Record| record(r.clone()).ok_or_else(|| format!("a record of {topic}: {r:?}"));
+    sort_out(broker.consume(topic, Isolation::ReadCommitted).into_iter().map(named), strange)
 }
 
-fn row(v: &Value, partition: u32, position: Option<Place>, epoch: Option<u64>) -> Row {
-    let number = |name: &str| v[name].as_u64().unwrap_or_else(|| panic!("no `{name}` in the output row {v}"));
-    let user = v["user"].as_str().unwrap_or_default().to_owned();
-    Row { partition, id: number("id"), user, count: number("count"), position, epoch }
+fn row(text: &str, partition: u32, position: Option<Place>, epoch: Option<u64>) -> Option<Row> {
+    let v: Value = serde_json::from_str(text).ok()?;
+    let user = v["user"].as_str()?.to_owned();
+    Some(Row { partition, id: v["id"].as_u64()?, user, count: v["count"].as_u64()?, position, epoch })
+}
+
+fn sort_out<T>(found: impl Iterator<Item = Result<T, String>>, strange: &mut Vec<Violation>) -> Vec<T> {
+    let keep = |one: Result<T, String>| {
+        one.map_err(|what| strange.push(Violation { rule: "O1", what: format!("not a row: {what}") })).ok()
+    };
+    found.filter_map(keep).collect()
 }
 
 /// `source/partition@place` without its source.
@@ -63,20 +73,21 @@ fn file_name(partition: &str) -> String {
     file.unwrap_or(partition).to_owned()
 }
 
-/// The file of dead letters.
-pub fn file_letters(job: &Job, name: &str) -> Vec<Letter> {
-    crate::parse_lines(&job.text(name)).iter().map(letter).collect()
+/// The file of dead letters. What is none goes to `strange`.
+pub fn file_letters(job: &Job, name: &str, strange: &mut Vec<Violation>) -> Vec<Letter> {
+    let line = |(i, line): (usize, &str)| letter(line).ok_or_else(|| format!("line {} of {name}: {line}", i + 1));
+    sort_out(job.text(name).lines().enumerate().map(line), strange)
 }
 
 /// The topic of dead letters, as `read_committed` sees it.
-pub fn topic_letters(broker: &Broker, topic: &str) -> Vec<Letter> {
-    broker.consume(topic, Isolation::ReadCommitted).iter().map(|r| letter(&r.json())).collect()
+pub fn topic_letters(broker: &Broker, topic: &str, strange: &mut Vec<Violation>) -> Vec<Letter> {
+    let named =
+        |r: Record| letter(r.value.as_deref().unwrap_or_default()).ok_or_else(|| format!("a record of {topic}: {r:?}"));
+    sort_out(broker.consume(topic, Isolation::ReadCommitted).into_iter().map(named), strange)
 }
 
-fn letter(v: &Value) -> Letter {
-    let place = Place {
-        partition: file_name(v["partition"].as_str().unwrap_or_default()),
-        offset: v["offset"].as_u64().unwrap_or(u64::MAX),
-    };
-    Letter { place, raw: v["raw"].as_str().map(str::to_owned) }
+fn letter(text: &str) -> Option<Letter> {
+    let v: Value = serde_json::from_str(text).ok()?;
+    let place = Place { partition: file_name(v["partition"].as_str()?), offset: v["offset"].as_u64()? };
+    Some(Letter { place, raw: v["raw"].as_str().map(str::to_owned) })
 }

@@ -118,15 +118,19 @@ impl<'a> Trial<'a> {
             (Medium::Kafka, Some(broker)) => read::topic_input(broker, &names.input),
             _ => read::file_input(job, pipeline::INPUT),
         };
+        let violations = &mut verdict.violations;
         let (rows, letters) = match (self.plan.sink, self.broker) {
-            (Medium::Kafka, Some(broker)) => {
-                (read::topic_output(broker, &names.output), read::topic_letters(broker, &names.dead))
-            }
-            _ => (read::file_output(job, pipeline::OUTPUT), read::file_letters(job, pipeline::DEAD)),
+            (Medium::Kafka, Some(broker)) => (
+                read::topic_output(broker, &names.output, violations),
+                read::topic_letters(broker, &names.dead, violations),
+            ),
+            _ => (
+                read::file_output(job, pipeline::OUTPUT, violations),
+                read::file_letters(job, pipeline::DEAD, violations),
+            ),
         };
         (verdict.input, verdict.output, verdict.letters) =
             (input.len() as u64, rows.len() as u64, letters.len() as u64);
-        let violations = &mut verdict.violations;
         violations.extend(oracle::check_rows(&input, &rows, &letters));
         let (Medium::Kafka, Some(broker)) = (self.plan.sink, self.broker) else { return };
         for topic in [&names.output, &names.dead] {

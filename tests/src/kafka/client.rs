@@ -80,7 +80,13 @@ impl Client {
             let _ = child.wait();
         });
         let client = Self { state: Mutex::new(State { input, next: 1 }), waiting };
-        Ok(client)
+        // A JRE without a compiler cannot run a source file, and says so on standard error.
+        match client.ask(json!({ "do": "hello" })) {
+            Ok(_) => Ok(client),
+            Err(_) => {
+                Err("java could not run tests/kafka/Client.java (a JDK from 17 on can); run `make setup-tests`".into())
+            }
+        }
     }
 
     /// Sends a request, an object with the key `do`, and waits for its answer.

@@ -28,6 +28,9 @@ pub use log::{Input, Isolation, Offsets, Record};
 /// gets when it starts.
 const PROXIES: usize = 4;
 
+/// How often a starting broker is asked, two seconds each: far more than it takes on a busy machine.
+const START_TRIES: usize = 60;
+
 /// A broker. One that this process started ends with it.
 pub struct Broker {
     client: &'static Client,
@@ -95,8 +98,16 @@ impl Broker {
             let pid = own.process.lock().unwrap().id();
             self.ask("guard", json!({ "pid": pid, "folder": own.folder.path() }));
         }
-        let ready = self.client.ask(json!({ "do": "ready", "bootstrap": self.bootstrap, "seconds": 120 }));
-        ready.unwrap_or_else(|e| panic!("the broker does not come up: {e}\n{}", self.log()));
+        for _ in 0..START_TRIES {
+            if self.client.ask(json!({ "do": "ready", "bootstrap": self.bootstrap, "seconds": 2 })).is_ok() {
+                return;
+            }
+            if let Some(own) = &self.own {
+                let ended = own.process.lock().unwrap().try_wait();
+                assert!(matches!(ended, Ok(None)), "the broker ended when it was started\n{}", self.log());
+            }
+        }
+        panic!("the broker at {} does not answer\n{}", self.bootstrap, self.log());
     }
 
     /// `host:port`, for `bootstrap.servers`.
