@@ -38,6 +38,9 @@ pub const STEPS: [&str; 7] = [
 /// epochs.
 const STEP_PATIENCE: Duration = Duration::from_secs(4);
 
+/// Bytes of an output file that are the work of many epochs: ten seconds of the default rate.
+const MANY_EPOCHS: u64 = 500_000;
+
 /// After how many deaths the broker is away once, in a loop with outages.
 const OUTAGE_EVERY: u64 = 10;
 
@@ -126,7 +129,7 @@ fn die(trial: &Trial<'_>, death: &Death, output: &Output<'_>, verdict: &mut Verd
     let mut host = trial.start(&points, verdict);
     if let Death::Early(after) = death {
         std::thread::sleep(*after);
-    } else if host.wait(PATIENCE, || output.progress() > before).map_err(|e| trial.told(&e))? {
+    } else if first_news(&mut host, output, before).map_err(|e| trial.told(&e))? {
         if verdict.starts > 1 {
             verdict.recovery.push(started.elapsed());
         }
@@ -147,6 +150,21 @@ fn die(trial: &Trial<'_>, death: &Death, output: &Output<'_>, verdict: &mut Verd
         (_, Died::Before(status)) => return Err(trial.told(&format!("it ended by itself with {status}"))),
     }
     Ok(())
+}
+
+/// Waits until there is more output than `before`; false when the host ended first. A host that begins
+/// again at the first row would write the right output too, so that is looked for as well.
+fn first_news(host: &mut Host, output: &Output<'_>, before: u64) -> Result<bool, String> {
+    let mut lowest = before;
+    let alive = host.wait(PATIENCE, || {
+        let now = output.progress();
+        lowest = lowest.min(now);
+        now > before
+    })?;
+    if before > MANY_EPOCHS && lowest < before / 2 {
+        return Err(format!("it started over: of {before} bytes of output it kept {lowest}"));
+    }
+    Ok(alive)
 }
 
 /// The broker is away while the host runs, and the host is killed once it goes on.
