@@ -119,7 +119,8 @@ impl SimDisk {
         for file in left.values() {
             let mut content = file.content.borrow_mut();
             let Content { bytes, synced, forgotten } = &mut *content;
-            let reached = if *forgotten { 0 } else { random.below(bytes.len().saturating_sub(synced.len()) as u64 + 1) };
+            let reached =
+                if *forgotten { 0 } else { random.below(bytes.len().saturating_sub(synced.len()) as u64 + 1) };
             let mut survived = synced.clone();
             if random.percent(70) || !bytes.starts_with(synced) {
                 if bytes.starts_with(synced) {
