@@ -192,7 +192,8 @@ impl<L: EpochLog, D: Decision, S: State> Committer<L, D, S> {
         self.log.note_committed(committed.epoch());
         crash_point!("epoch-before-apply");
         // A committed epoch that the state does not take is replayed from the log.
-        let stopped = |error| Action::Stop(format!("epoch {} is committed, but not in the state: {error}", record.epoch));
+        let stopped =
+            |error| Action::Stop(format!("epoch {} is committed, but not in the state: {error}", record.epoch));
         self.state.apply(committed, slots).map_err(stopped)?;
         crash_point!("epoch-after-apply");
         Ok(Steps { prepare: prepared - begun, commit: decided - prepared, apply: decided.elapsed(), bytes })

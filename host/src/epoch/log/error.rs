@@ -19,7 +19,9 @@ pub enum LogError {
     },
     /// An earlier write could not be brought to disk, so what the disk holds is unknown: nothing is
     /// acknowledged any more.
-    #[error("the epoch log cannot be trusted since {reason}; the process must stop, and recovers from what is on disk when it starts again")]
+    #[error(
+        "the epoch log cannot be trusted since {reason}; the process must stop, and recovers from what is on disk when it starts again"
+    )]
     Poisoned {
         /// What failed.
         reason: String,
@@ -99,7 +101,9 @@ pub enum LogError {
         limit: u64,
     },
     /// A record was handed in that does not follow the newest one. Nothing was written.
-    #[error("epoch {epoch} of run {run}, which stands on {parent}, cannot follow epoch {newest} in the log of run {log_run}")]
+    #[error(
+        "epoch {epoch} of run {run}, which stands on {parent}, cannot follow epoch {newest} in the log of run {log_run}"
+    )]
     Order {
         /// The epoch handed in.
         epoch: u64,

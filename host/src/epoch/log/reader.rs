@@ -37,9 +37,7 @@ impl<D: Disk> Reader<D> {
         let mut attempt = 1;
         let runs = loop {
             match scan_runs(&disk, record_limit) {
-                Err(LogError::Io { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS =>
-                {
+                Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {
                     attempt += 1;
                 }
                 runs => break runs?,

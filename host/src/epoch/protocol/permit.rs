@@ -117,7 +117,9 @@ pub fn permit(durable: Durable, delivered: Result<(), String>, committed: u64) -
     }
     match delivered {
         Ok(()) => Ok(CommitPermit { epoch, run, checksum }),
-        Err(reason) => Err(Action::Rewind(format!("epoch {epoch} is not committed, its output did not arrive: {reason}"))),
+        Err(reason) => {
+            Err(Action::Rewind(format!("epoch {epoch} is not committed, its output did not arrive: {reason}")))
+        }
     }
 }
 

@@ -12,7 +12,8 @@ pub enum Refusal {
     #[error(
         "epoch {epoch} of run {run} is committed by {}, but the epoch log has no record of it (its newest is {newest}): \
          segments are missing, or this is not the checkpoint folder of that pipeline; put them back, or go on from \
-         epoch {newest} with `--resume-from {newest}` and repeat the rows since", By(decider)
+         epoch {newest} with `--resume-from {newest}` and repeat the rows since",
+        By(decider)
     )]
     PointerWithoutRecord {
         /// Who committed it.
@@ -39,7 +40,8 @@ pub enum Refusal {
     /// The decider names an older epoch than it committed.
     #[error(
         "{} names epoch {pointer}, although it committed epoch {committed} later: its topic lost records; put them \
-         back, or go on from epoch {committed} with `--resume-from {committed}`", By(decider)
+         back, or go on from epoch {committed} with `--resume-from {committed}`",
+        By(decider)
     )]
     PointerBehind {
         /// Who committed it.
@@ -68,7 +70,8 @@ pub enum Refusal {
     /// The newest record waits for a decider that this pipeline does not have.
     #[error(
         "whether epoch {epoch} is committed is decided by {}, which this pipeline does not use any more; run it once \
-         with the sink that it had, or go on from epoch {parent} with `--resume-from {parent}`", By(decider)
+         with the sink that it had, or go on from epoch {parent} with `--resume-from {parent}`",
+        By(decider)
     )]
     CannotAsk {
         /// Who decides.
@@ -141,7 +144,9 @@ pub enum Refusal {
         epoch: u64,
     },
     /// The operator named an epoch that is not there.
-    #[error("`--resume-from {epoch}`: there is no record and no snapshot of epoch {epoch}; the log goes from {base} to {newest}")]
+    #[error(
+        "`--resume-from {epoch}`: there is no record and no snapshot of epoch {epoch}; the log goes from {base} to {newest}"
+    )]
     NotThere {
         /// The epoch.
         epoch: u64,
@@ -172,7 +177,9 @@ impl fmt::Display for By<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Decider::Log => f.write_str("the epoch log"),
-            Decider::Kafka { transactional_id, topic } => write!(f, "Kafka (topic `{topic}`, key `{transactional_id}`)"),
+            Decider::Kafka { transactional_id, topic } => {
+                write!(f, "Kafka (topic `{topic}`, key `{transactional_id}`)")
+            }
         }
     }
 }
