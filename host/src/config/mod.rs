@@ -157,6 +157,7 @@ fn read(cx: &Context<'_>, table: &tree::Table, file: &Path) -> Pipeline {
         name: settings.name,
         dead_letters: parts.dead_letters.map(|t| t.value),
         dataflow: settings.dataflow,
+        checkpoint: settings.checkpoint.config(&state),
         kafka,
         remembers,
         state,

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::{admin, dataflow, inference, kafka, operator, sink, source, state};
+use crate::{admin, checkpoint, dataflow, inference, kafka, operator, sink, source, state};
 
 /// A validated pipeline.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Pipeline {
     pub remembers: bool,
     /// Settings of keyed state; required when an operator has a key.
     pub state: state::Config,
+    /// Settings of checkpoint storage.
+    pub checkpoint: checkpoint::Config,
     /// The admin server, when there is one.
     pub admin: Option<admin::Config>,
     /// Settings that all plugins share.

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::log::{Log, LogError};
-use super::protocol::{Action, CommitPermit, Committed, Durable, History, Outcome, Pointer, decide, permit};
+use super::protocol::{Action, CommitPermit, Committed, Durable, Held, History, Outcome, Pointer, decide, permit};
 use super::{Decider, Disk, EpochRecord};
 use crate::state::DirtySlots;
 
@@ -101,10 +101,10 @@ impl Decision for LogDecides {
 
 /// Keyed state on disk.
 pub trait State {
-    /// The epoch that it holds; 0 when it is empty.
-    fn applied(&self) -> u64;
+    /// The epoch that it holds.
+    fn applied(&self) -> Held;
 
-    /// Takes the slots of a committed epoch, as one step.
+    /// Takes the slots of a committed epoch, with its number and its record's checksum, as one step.
     ///
     /// # Errors
     /// Why it could not.
@@ -155,6 +155,11 @@ impl<L: EpochLog, D: Decision, S: State> Committer<L, D, S> {
     /// Goes on behind the committed epoch that recovery found.
     pub(super) fn new(log: L, decision: D, state: S, committed: u64) -> Self {
         Self { log, decision, state, committed }
+    }
+
+    /// Takes it apart, to go back.
+    pub fn into_parts(self) -> (L, D, S) {
+        (self.log, self.decision, self.state)
     }
 
     /// The newest committed epoch.

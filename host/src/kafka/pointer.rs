@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn positions() -> BTreeMap<String, Vec<Position>> {
-        BTreeMap::from([("payments".to_owned(), vec![Position::beginning("pay/0", 42)])])
+        BTreeMap::from([("payments".to_owned(), vec![Position::new("pay/0", 42)])])
     }
 
     #[test]

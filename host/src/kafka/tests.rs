@@ -36,7 +36,7 @@ fn record<'a>(topic: &'a str, value: &'a str) -> Record<'a> {
 }
 
 fn position(partition: &str, next: u64) -> Position {
-    Position::beginning(partition, next)
+    Position::new(partition, next)
 }
 
 fn never() -> bool {

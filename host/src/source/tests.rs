@@ -310,8 +310,8 @@ fn a_pipe_hands_over_each_line_when_it_is_there() {
         }
         false
     };
-    let mut collector =
-        Collector { opened: Vec::new(), chunks: Vec::new(), next: Vec::new(), stopped: Arc::default(), watch };
+    let (opened, chunks, next) = (Vec::new(), Vec::new(), Vec::new());
+    let mut collector = Collector { opened, chunks, next, stopped: Arc::default(), watch };
     detached.run("pipe", &mut collector).expect("read");
     let blocks: Vec<String> = collector.chunks.chunks(1).map(text).collect();
     assert_eq!(blocks, ["{\"n\":1}\n{\"n\":2}\n", "{\"n\":3}\n", "{\"n\":4}"]);
@@ -432,7 +432,7 @@ fn resumes_anywhere(config: &Config) {
     for (index, next) in whole.next.iter().enumerate() {
         let partition = whole.opened[0].partition.clone();
         let Next { place, byte, identity } = *next;
-        let start = Position { next: place, byte, identity, ..Position::beginning(partition, 1) };
+        let start = Position { next: place, byte, identity, ..Position::new(partition, 1) };
         let (rest, result) = collect_from(source(), std::slice::from_ref(&start), |_| false);
         result.expect("read on");
         assert_eq!(rest.opened, [start]);
@@ -466,7 +466,7 @@ fn a_file_that_is_not_the_one_that_was_read_is_refused() {
     let config = file(&path, Compression::Auto, false);
     let (whole, _) = collect_from(open(&config, 40, 1 << 10).expect("opened"), &[], |_| false);
     let Next { place, byte, identity } = whole.next[0];
-    let start = Position { next: place, byte, identity, ..Position::beginning(whole.opened[0].partition.clone(), 1) };
+    let start = Position { next: place, byte, identity, ..Position::new(whole.opened[0].partition.clone(), 1) };
     for (content, reason) in [(lines(100).replace('1', "2"), "another file"), (lines(3), "was cut or replaced")] {
         std::fs::write(&path, content).expect("written");
         let (collected, result) =

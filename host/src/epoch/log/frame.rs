@@ -3,14 +3,16 @@
 //! ```text
 //! segment:  magic "MLSTRLOG", format u32 = 1, run u64, first epoch u64, CRC32C of these u32; frames
 //! frame:    [body length u64][CRC32C u32][body]
-//! body:     [kind u8 = 1][epoch u64][header length u32][header: JSON]   an epoch was prepared,
-//!             then for each buffer of slots [operator u16][length u64][slots: state/dirty.rs]
-//!           [kind u8 = 2][epoch u64]                                     the epoch is known to be committed
+//! body:     [kind u8 = 1][epoch u64][checksum of the parent's record u32][header length u32][header: JSON]
+//!             an epoch was prepared; for each buffer of slots then follows
+//!             [operator u16][length u64][slots: state/dirty.rs]
+//!           [kind u8 = 2][epoch u64] the epoch is known to be committed
 //! ```
 //!
 //! The CRC covers the frame's place in the segment, the length and the body. With the place in it, a
 //! copy of a frame inside of a slot is not mistaken for a frame when a damaged segment is searched.
-//! The *checksum* of a record is the CRC32C of the body alone: it names the record wherever it lies.
+//! The *checksum* of a record is the CRC32C of the body alone: it names the record wherever it lies,
+//! and with the parent's in it, all that came before.
 
 use std::io::IoSlice;
 
@@ -31,7 +33,9 @@ pub(super) const COMMITTED: u8 = 2;
 /// Length of a note's body, the shortest there is.
 pub(super) const NOTE: u64 = 9;
 /// Length of what stands before the JSON header in the body of a prepared epoch.
-pub(super) const PREPARED_PREFIX: usize = 13;
+pub(super) const PREPARED_PREFIX: usize = 17;
+/// Where in the body of a prepared epoch the length of its JSON header is.
+pub(super) const HEADER_LENGTH: usize = 13;
 /// Length of what stands before the slots of one buffer.
 pub(super) const BUFFER_PREFIX: usize = 10;
 
@@ -109,16 +113,21 @@ pub(super) struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// The frame of a prepared epoch. The slots are not copied.
-    pub(super) fn prepared(record: &EpochRecord, slots: &'a [DirtySlots]) -> Result<Self, LogError> {
+    pub(super) fn prepared(
+        record: &EpochRecord,
+        parent_checksum: u32,
+        slots: &'a [DirtySlots],
+    ) -> Result<Self, LogError> {
         let too_large = |bytes| LogError::TooLarge { epoch: record.epoch, bytes, limit: u32::MAX.into() };
         let mut fixed = vec![PREPARED];
         fixed.extend_from_slice(&record.epoch.to_le_bytes());
+        fixed.extend_from_slice(&parent_checksum.to_le_bytes());
         fixed.extend_from_slice(&[0; 4]);
         // JSON of numbers, texts and maps with text keys: only memory can fail.
         serde_json::to_writer(&mut fixed, record).map_err(|_| too_large(u64::MAX))?;
         let header = (fixed.len() - PREPARED_PREFIX) as u64;
         let header = u32::try_from(header).map_err(|_| too_large(header))?;
-        fixed[9..PREPARED_PREFIX].copy_from_slice(&header.to_le_bytes());
+        fixed[HEADER_LENGTH..PREPARED_PREFIX].copy_from_slice(&header.to_le_bytes());
         let buffers = slots.iter().filter(|slots| !slots.is_empty()).map(|slots| {
             let mut prefix = [0; BUFFER_PREFIX];
             prefix[..2].copy_from_slice(&slots.operator().number().to_le_bytes());
@@ -179,16 +188,12 @@ pub(super) fn frame_crc(offset: u64, length: u64, checksum: u32) -> u32 {
     usize::try_from(length).map_or(!checksum, |length| crc32c::crc32c_combine(place, checksum, length))
 }
 
-/// A whole segment with one record, for storage that keeps each record as an object of its own.
-///
-/// # Errors
-/// When the record's header is too large.
-pub fn segment_of(record: &EpochRecord, slots: &[DirtySlots]) -> Result<Vec<u8>, LogError> {
-    let frame = Frame::prepared(record, slots)?;
-    let mut out = SegmentHeader { run: record.run, first: record.epoch }.encode().to_vec();
-    let header = frame.header(SEGMENT_HEADER as u64);
-    frame.slices(&header).iter().for_each(|slice| out.extend_from_slice(slice));
-    Ok(out)
+/// A whole segment with one record.
+pub(super) fn segment_of(frame: &Frame<'_>, header: SegmentHeader) -> Vec<u8> {
+    let mut out = header.encode().to_vec();
+    let before = frame.header(SEGMENT_HEADER as u64);
+    frame.slices(&before).iter().for_each(|slice| out.extend_from_slice(slice));
+    out
 }
 
 pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {

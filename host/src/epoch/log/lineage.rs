@@ -53,36 +53,39 @@ pub(super) struct Run {
 }
 
 /// Picks the history out of all runs, which come oldest first.
-pub(super) fn lineage(runs: Vec<Run>, path: impl Fn(&str) -> PathBuf) -> Result<(History, Vec<Place>), LogError> {
+pub(super) fn lineage(runs: Vec<Run>) -> Result<(History, Vec<Place>), LogError> {
     let newest = runs.iter().flat_map(|run| &run.segments).map(|(_, last)| *last).max().unwrap_or(0);
     let newest_run = runs.last().map_or(0, |run| run.run);
     let mut history = History { newest, newest_run, ..History::default() };
     let mut reversed: Vec<Stored> = Vec::new();
     let mut noted = Vec::new();
-    // The epoch at which the history leaves the runs that are still to come.
-    let mut fork = u64::MAX;
     for mut run in runs.into_iter().rev() {
+        // The history leaves an older run where the first record behind it stands.
+        let fork = reversed.last().map_or(u64::MAX, |behind| behind.summary.parent);
         run.records.truncate(run.records.partition_point(|stored| stored.summary.epoch <= fork));
-        let found = run.records.last().map(|stored| stored.summary.epoch);
-        if found != Some(fork) {
-            if let Some(broken) = run.broken {
-                return Err(broken);
-            }
-            if let (Some(found), Some(behind)) = (found, reversed.last()) {
-                return Err(LogError::Gap { path: path(&behind.place.segment), parent: fork, found });
+        let joins = match (run.records.last(), reversed.last()) {
+            (Some(last), Some(behind)) => behind.summary.stands_on(&last.summary),
+            (last, _) => last.is_some() && run.broken.is_none(),
+        };
+        if !joins {
+            // What it stands on was cut off, or is in an older run; records that are nevertheless here
+            // came from a host that stood still. Were they lost, no state reaches `base`.
+            match run.broken {
+                Some(broken) => return Err(broken),
+                None => continue,
             }
         }
-        let Some(first) = run.records.first() else { continue };
         noted.extend(run.notes.into_iter().filter(|&epoch| epoch <= fork));
-        fork = first.summary.parent;
+        let begins = run.records.first().is_some_and(|first| first.summary.parent == 0);
         let root = run.records.iter().rposition(|stored| matches!(stored.summary.origin, Origin::Savepoint { .. }));
         reversed.extend(run.records.into_iter().skip(root.unwrap_or(0)).rev());
-        if root.is_some() || fork == 0 {
+        if root.is_some() || begins {
             break;
         }
     }
     let (records, places): (Vec<_>, Vec<_>) = reversed.into_iter().rev().map(|s| (s.summary, s.place)).unzip();
-    history.base = records.first().map_or(0, |first: &Summary| first.parent);
+    let base = records.first().map(|first: &Summary| (first.parent, first.parent_checksum));
+    (history.base, history.base_checksum) = base.unwrap_or_default();
     history.records = records;
     history.noted = noted.into_iter().filter(|&epoch| history.position(epoch).is_some()).max().unwrap_or(0);
     Ok((history, places))

@@ -31,7 +31,6 @@ use crate::state::DirtySlots;
 
 pub use disk::{Disk, DiskFile, Folder};
 pub use error::LogError;
-pub use frame::segment_of;
 pub use lineage::Unfinished;
 pub use reader::{Reader, check};
 
@@ -77,9 +76,23 @@ impl<D: Disk> Log<D> {
     /// # Errors
     /// When a newer run has written to it, or a segment is damaged or missing: nothing is changed then.
     pub fn open(disk: D, run: u64, options: Options) -> Result<Self, LogError> {
+        Self::open_after(disk, run, options, run.saturating_sub(1))
+    }
+
+    /// Reads the log again, for going back within a run: what it holds is not taken from memory,
+    /// since another host may have taken over.
+    ///
+    /// # Errors
+    /// When it has, or a segment is damaged or missing; or when the log is poisoned.
+    pub fn reopen(self) -> Result<Self, LogError> {
+        self.usable()?;
+        Self::open_after(self.reader.into_disk(), self.run, self.options, self.run)
+    }
+
+    fn open_after(disk: D, run: u64, options: Options, newest_run: u64) -> Result<Self, LogError> {
         let reader = Reader::open(disk, options.record_bytes)?;
         let newer = reader.history().newest_run;
-        if newer >= run {
+        if newer > newest_run {
             return Err(LogError::Superseded { path: reader.disk().path(""), run, newer });
         }
         for Unfinished { path, offset, bytes } in reader.unfinished() {
@@ -126,7 +139,8 @@ impl<D: Disk> Log<D> {
     /// record could not be written or brought to disk.
     pub fn append(&mut self, record: &EpochRecord, slots: &[DirtySlots]) -> Result<Durable, LogError> {
         self.check_order(record)?;
-        let frame = Frame::prepared(record, slots)?;
+        let parent_checksum = self.history().checksum(record.parent);
+        let frame = Frame::prepared(record, parent_checksum, slots)?;
         let (epoch, limit) = (record.epoch, self.options.record_bytes);
         if frame.size() > limit {
             return Err(LogError::TooLarge { epoch, bytes: frame.size(), limit });
@@ -136,10 +150,21 @@ impl<D: Disk> Log<D> {
             Some(current) => self.extend(current, &frame, epoch)?,
             None => self.begin(&frame, epoch)?,
         };
-        let summary = Summary::new(record, frame.checksum());
+        let summary = Summary::new(record, frame.checksum(), parent_checksum);
         let durable = Durable::new(&summary, place.size);
         self.reader.push(summary, place);
         Ok(durable)
+    }
+
+    /// A segment with only this record, and its name, for storage that keeps each record as an object
+    /// of its own: put into a folder, such segments are the log. For the record that is appended next.
+    ///
+    /// # Errors
+    /// When the record's header is too large.
+    pub fn object(&self, record: &EpochRecord, slots: &[DirtySlots]) -> Result<(String, Vec<u8>), LogError> {
+        let frame = Frame::prepared(record, self.history().checksum(record.parent), slots)?;
+        let header = SegmentHeader { run: record.run, first: record.epoch };
+        Ok((frame::segment_name(header.run, header.first), frame::segment_of(&frame, header)))
     }
 
     /// Notes that an epoch is committed. A hint that saves questions: it is neither synced nor
@@ -308,6 +333,16 @@ impl<D: Disk> Log<D> {
         self.poison(name, what, error);
         LogError::Poisoned { reason: self.poisoned.clone().unwrap_or_default() }
     }
+}
+
+/// The segment with which a new history begins, and its name: for the record of a state that was
+/// restored, also beside a log that is damaged.
+///
+/// # Errors
+/// When the record's header is too large.
+pub fn first_segment(record: &EpochRecord) -> Result<(String, Vec<u8>), LogError> {
+    let (header, frame) = (SegmentHeader { run: record.run, first: record.epoch }, Frame::prepared(record, 0, &[])?);
+    Ok((frame::segment_name(header.run, header.first), frame::segment_of(&frame, header)))
 }
 
 /// Writes half of a record and ends the process: what a loss of power may leave.

@@ -45,7 +45,7 @@ impl<D: Disk> Reader<D> {
         };
         let segments = runs.iter().flat_map(|run| run.segments.iter().cloned()).collect();
         let unfinished = runs.iter().filter_map(|run| run.unfinished.clone()).collect();
-        let (history, places) = lineage(runs, |name| disk.path(name))?;
+        let (history, places) = lineage(runs)?;
         Ok(Self { disk, limit: record_limit, history, places, segments, unfinished })
     }
 
@@ -87,6 +87,10 @@ impl<D: Disk> Reader<D> {
 
     pub(super) fn disk(&self) -> &D {
         &self.disk
+    }
+
+    pub(super) fn into_disk(self) -> D {
+        self.disk
     }
 
     /// Brings what was read to disk. Of each run only the newest segment can be missing there.
@@ -147,7 +151,7 @@ impl<D: Disk> Reader<D> {
         let gone = self.places.iter().take_while(|place| *place.segment == *name).count();
         self.places.drain(..gone);
         if let Some(last) = self.history.records.drain(..gone).next_back() {
-            self.history.base = last.epoch;
+            (self.history.base, self.history.base_checksum) = (last.epoch, last.checksum);
         }
     }
 }

@@ -20,7 +20,7 @@ const BUFFER: usize = 64 << 10;
 
 /// One frame's content.
 pub(super) enum Entry {
-    Prepared { record: EpochRecord, checksum: u32, slots: Vec<DirtySlots> },
+    Prepared { record: EpochRecord, checksum: u32, parent_checksum: u32, slots: Vec<DirtySlots> },
     Committed(u64),
 }
 
@@ -91,7 +91,7 @@ impl<R: Read> Body<R> {
 
 /// What a body holds, before its checksum is known to be right.
 enum Parts {
-    Prepared { epoch: u64, header: Vec<u8>, buffers: Vec<(u16, Vec<u8>)> },
+    Prepared { epoch: u64, parent_checksum: u32, header: Vec<u8>, buffers: Vec<(u16, Vec<u8>)> },
     Committed(u64),
     Unknown(String),
 }
@@ -107,8 +107,9 @@ fn parts(body: &mut Body<impl Read>, keep_slots: bool) -> io::Result<Parts> {
                 Parts::Unknown("a note is too long".into())
             })
         }
-        frame::PREPARED if body.input.limit() >= 12 => {
+        frame::PREPARED if body.input.limit() >= 16 => {
             let epoch = u64::from_le_bytes(body.array()?);
+            let parent_checksum = u32::from_le_bytes(body.array()?);
             let length = u32::from_le_bytes(body.array()?);
             let Some(header) = body.bytes(length.into())? else {
                 return Ok(Parts::Unknown(format!("the header of epoch {epoch} does not fit into its record")));
@@ -124,7 +125,7 @@ fn parts(body: &mut Body<impl Read>, keep_slots: bool) -> io::Result<Parts> {
                 let Some(bytes) = body.bytes(length)? else { return Ok(short()) };
                 buffers.push((operator, bytes));
             }
-            Ok(Parts::Prepared { epoch, header, buffers })
+            Ok(Parts::Prepared { epoch, parent_checksum, header, buffers })
         }
         frame::PREPARED => Ok(Parts::Unknown("a record is too short".into())),
         kind => Ok(Parts::Unknown(format!("kind {kind} of record is not known to this version"))),
@@ -173,7 +174,7 @@ fn read_frame(
     let entry = match parts {
         Parts::Unknown(problem) => return Err(Problem::Foreign(problem)),
         Parts::Committed(epoch) => Entry::Committed(epoch),
-        Parts::Prepared { epoch, header, buffers } => {
+        Parts::Prepared { epoch, parent_checksum, header, buffers } => {
             let unreadable = |error| Problem::Foreign(format!("the header of epoch {epoch}: {error}"));
             let record: EpochRecord = serde_json::from_slice(&header).map_err(unreadable)?;
             if record.epoch != epoch {
@@ -183,7 +184,12 @@ fn read_frame(
                 DirtySlots::from_bytes(OperatorId::from_number(operator), epoch, bytes)
                     .map_err(|error| Problem::Foreign(format!("epoch {epoch}: {error}")))
             });
-            Entry::Prepared { record, checksum: body.checksum, slots: slots.collect::<Result<_, _>>()? }
+            Entry::Prepared {
+                record,
+                checksum: body.checksum,
+                parent_checksum,
+                slots: slots.collect::<Result<_, _>>()?,
+            }
         }
     };
     Ok(Some((entry, offset + frame::FRAME_HEADER as u64 + length)))
@@ -200,7 +206,7 @@ pub(super) fn read_record<D: Disk>(
     let mut input = BufReader::with_capacity(BUFFER, Tail { file: &file, offset: place.offset });
     let corrupt = |problem| LogError::Corrupt { path: path.clone(), offset: place.offset, problem };
     match read_frame(&mut input, place.offset, place.offset + place.size, limit, true) {
-        Ok(Some((Entry::Prepared { record, checksum, slots }, _))) => Ok((record, checksum, slots)),
+        Ok(Some((Entry::Prepared { record, checksum, slots, .. }, _))) => Ok((record, checksum, slots)),
         Ok(_) => Err(corrupt("the record is not there any more".into())),
         Err(Problem::Io(error)) => Err(LogError::io(&path, "read")(error)),
         Err(Problem::Damaged(problem) | Problem::Foreign(problem)) => Err(corrupt(problem)),
@@ -246,9 +252,9 @@ fn scan_segment<D: Disk>(disk: &D, name: &str, named: SegmentHeader, limit: u64)
                 out.notes.push(epoch);
                 offset = next;
             }
-            Ok(Some((Entry::Prepared { record, checksum, .. }, next))) => {
+            Ok(Some((Entry::Prepared { record, checksum, parent_checksum, .. }, next))) => {
                 let place = Place { segment: name.into(), offset, size: next - offset };
-                out.records.push(Stored { summary: Summary::new(&record, checksum), place });
+                out.records.push(Stored { summary: Summary::new(&record, checksum, parent_checksum), place });
                 offset = next;
             }
             Err(Problem::Io(error)) => return Err(read(error)),
@@ -295,7 +301,7 @@ fn looks_like_frame(bytes: &[u8], rest: u64) -> bool {
     let fits = length >= frame::NOTE && length <= rest.saturating_sub(frame::FRAME_HEADER as u64);
     fits && match bytes.get(frame::FRAME_HEADER) {
         Some(&frame::COMMITTED) => length == frame::NOTE,
-        Some(&frame::PREPARED) => frame::u32_at(bytes, frame::FRAME_HEADER + 9)
+        Some(&frame::PREPARED) => frame::u32_at(bytes, frame::FRAME_HEADER + frame::HEADER_LENGTH)
             .is_some_and(|header| u64::from(header) + frame::PREPARED_PREFIX as u64 <= length),
         _ => false,
     }
@@ -331,14 +337,14 @@ fn add<D: Disk>(run: &mut Run, disk: &D, name: &str, scanned: Scanned, newest: b
         let Summary { epoch, parent, run: writer, .. } = stored.summary;
         let offset = stored.place.offset;
         let corrupt = |problem| LogError::Corrupt { path: disk.path(name), offset, problem };
-        let before = run.records.last().map(|stored| stored.summary.epoch);
+        let before = run.records.last().map(|stored| &stored.summary);
         let broken = match before {
             _ if writer != run.run => {
                 Some(corrupt(format!("a record of run {writer} is among those of run {}", run.run)))
             }
             _ if parent >= epoch => Some(corrupt(format!("epoch {epoch} says that it stands on epoch {parent}"))),
-            Some(before) if before != parent && !stored.summary.begins_a_history() => {
-                Some(LogError::Gap { path: disk.path(name), parent, found: before })
+            Some(before) if !stored.summary.stands_on(before) && !stored.summary.begins_a_history() => {
+                Some(LogError::Gap { path: disk.path(name), parent, found: before.epoch })
             }
             _ => None,
         };

@@ -19,19 +19,27 @@ pub struct Summary {
     pub origin: Origin,
     /// CRC32C of the record's body, which tells it from any other record of the same epoch.
     pub checksum: u32,
+    /// The checksum of the record of `parent`; 0 = unknown. A host that stood still may have written
+    /// another record of that number.
+    pub parent_checksum: u32,
 }
 
 impl Summary {
-    /// The summary of a record whose body has this checksum.
-    pub fn new(record: &EpochRecord, checksum: u32) -> Self {
+    /// The summary of a record whose body has this checksum, and its parent that one.
+    pub fn new(record: &EpochRecord, checksum: u32, parent_checksum: u32) -> Self {
         let EpochRecord { epoch, parent, run, committed, .. } = *record;
         let (decider, origin) = (record.decider.clone(), record.origin.clone());
-        Self { epoch, parent, run, committed, decider, origin, checksum }
+        Self { epoch, parent, run, committed, decider, origin, checksum, parent_checksum }
     }
 
     /// Whether nothing before it counts.
     pub fn begins_a_history(&self) -> bool {
         matches!(self.origin, Origin::Savepoint { .. })
+    }
+
+    /// Whether it stands on that record.
+    pub fn stands_on(&self, record: &Self) -> bool {
+        self.parent == record.epoch && (self.parent_checksum == 0 || self.parent_checksum == record.checksum)
     }
 }
 
@@ -43,6 +51,8 @@ pub struct History {
     /// The epoch that the first record stands on: 0 at the very beginning, otherwise older records
     /// were cut off.
     pub base: u64,
+    /// The checksum of that epoch's record; 0 = unknown.
+    pub base_checksum: u32,
     /// Newest epoch that was noted as committed; 0 when none was.
     pub noted: u64,
     /// Highest number that any epoch has had, also one that does not count.
@@ -60,6 +70,15 @@ impl History {
     /// Where the record of an epoch is among the records.
     pub fn position(&self, epoch: u64) -> Option<usize> {
         self.records.binary_search_by_key(&epoch, |record| record.epoch).ok()
+    }
+
+    /// The checksum of an epoch's record; 0 = unknown.
+    pub fn checksum(&self, epoch: u64) -> u32 {
+        match self.get(epoch) {
+            Some(record) => record.checksum,
+            None if epoch == self.base => self.base_checksum,
+            None => 0,
+        }
     }
 
     /// The newest epoch, when there is one.
@@ -82,11 +101,28 @@ impl History {
             self.records.clear();
         }
         if self.records.is_empty() {
-            self.base = record.parent;
+            (self.base, self.base_checksum) = (record.parent, record.parent_checksum);
         }
         self.newest = self.newest.max(record.epoch);
         self.newest_run = self.newest_run.max(record.run);
         self.records.push(record);
+    }
+}
+
+/// What a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The newest epoch that it has taken; 0 when it is empty.
+    pub epoch: u64,
+    /// Checksum of that epoch's record, when the store knows: a number alone does not tell two
+    /// pipelines apart.
+    pub checksum: Option<u32>,
+}
+
+impl Held {
+    /// Whether it may hold the epoch whose record has this checksum (0 = unknown).
+    pub fn may_be(&self, epoch: u64, checksum: u32) -> bool {
+        self.epoch == epoch && (checksum == 0 || self.checksum.is_none_or(|known| known == checksum))
     }
 }
 
@@ -121,8 +157,8 @@ pub struct Facts<'a> {
     pub pointer: &'a Pointer,
     /// The log.
     pub history: &'a History,
-    /// The epoch that the local store holds; 0 when it is empty.
-    pub store: u64,
+    /// What the local store holds.
+    pub store: Held,
     /// The record whose epoch the newest verified snapshot holds.
     pub snapshot: Option<&'a Summary>,
     /// The operator's word for which epoch is committed (`--resume-from EPOCH`), against the pointer.

@@ -14,7 +14,7 @@ mod retention;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{Facts, History, Pointer, Summary};
+pub use facts::{Facts, Held, History, Pointer, Summary};
 pub use parts::{Parts, fits};
 pub use permit::{Action, CommitPermit, Committed, Durable, Outcome, decide, permit};
 pub use refusal::Refusal;

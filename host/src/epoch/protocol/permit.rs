@@ -58,16 +58,22 @@ impl CommitPermit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
     epoch: u64,
+    checksum: u32,
 }
 
 impl Committed {
-    pub(super) fn new(epoch: u64) -> Self {
-        Self { epoch }
+    pub(in crate::epoch) fn new(epoch: u64, checksum: u32) -> Self {
+        Self { epoch, checksum }
     }
 
     /// The epoch.
     pub fn epoch(self) -> u64 {
         self.epoch
+    }
+
+    /// Checksum of its record: the state keeps it, so that a state of another history is told.
+    pub fn checksum(self) -> u32 {
+        self.checksum
     }
 }
 
@@ -121,11 +127,10 @@ pub fn permit(durable: Durable, delivered: Result<(), String>, committed: u64) -
 ///
 /// # Errors
 /// What to do when the epoch is not committed, or nobody knows.
-#[expect(clippy::needless_pass_by_value, reason = "a permission is used up")]
 pub fn decide(permit: CommitPermit, outcome: Outcome) -> Result<Committed, Action> {
-    let epoch = permit.epoch;
+    let CommitPermit { epoch, checksum, .. } = permit;
     match outcome {
-        Outcome::Committed => Ok(Committed { epoch }),
+        Outcome::Committed => Ok(Committed { epoch, checksum }),
         Outcome::Aborted(reason) => Err(Action::Rewind(format!("epoch {epoch} was aborted: {reason}"))),
         Outcome::Uncertain(reason) => {
             Err(Action::Rewind(format!("it is uncertain whether epoch {epoch} is committed: {reason}")))

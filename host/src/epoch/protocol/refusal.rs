@@ -95,8 +95,8 @@ pub enum Refusal {
     },
     /// The local store holds an epoch that the log does not know.
     #[error(
-        "the state folder holds epoch {store}, of which the epoch log has no record (it goes from {base} to {newest}): \
-         the folders are of different pipelines; point state.path and checkpoint.path at those that belong together, \
+        "the state folder holds an epoch {store} that is not the one of the epoch log (which goes from {base} to \
+         {newest}): the folders are of different pipelines, or a part of the log was lost earlier; point state.path and checkpoint.path at those that belong together, \
          or move the state folder's `db` away so that it is restored"
     )]
     StoreUnknown {

@@ -97,20 +97,22 @@ pub fn resolve(facts: &Facts<'_>) -> Result<Resolution, Refusal> {
         Pointer::Found { epoch, .. } => *epoch,
         Pointer::NotUsed | Pointer::Absent { .. } => 0,
     };
-    let newest = [history.newest, named, store, facts.snapshot.map_or(0, |snapshot| snapshot.epoch)];
+    let newest = [history.newest, named, store.epoch, facts.snapshot.map_or(0, |snapshot| snapshot.epoch)];
     let next = newest.into_iter().fold(0, u64::max) + 1;
     if committed == 0 {
         return match facts.snapshot {
-            None if store == 0 => Ok(Resolution::Fresh { next, discard }),
-            snapshot => Err(Refusal::LogMissing { store, snapshot: snapshot.map(|snapshot| snapshot.epoch) }),
+            None if store.epoch == 0 => Ok(Resolution::Fresh { next, discard }),
+            snapshot => {
+                Err(Refusal::LogMissing { store: store.epoch, snapshot: snapshot.map(|snapshot| snapshot.epoch) })
+            }
         };
     }
     if history.get(committed).is_none() && snapshot.is_none_or(|snapshot| snapshot.epoch != committed) {
         return Err(Refusal::RecordMissing { epoch: committed });
     }
     let from = base(facts, snapshot, committed)?;
-    let replay = history.records.iter().map(|record| record.epoch);
-    let replay = replay.filter(|&epoch| epoch > from.epoch() && epoch <= committed).map(Committed::new).collect();
+    let replay = history.records.iter().filter(|r| r.epoch > from.epoch() && r.epoch <= committed);
+    let replay = replay.map(|record| Committed::new(record.epoch, record.checksum)).collect();
     Ok(Resolution::Resume { committed, from, replay, discard, next })
 }
 
@@ -119,7 +121,8 @@ fn fits(snapshot: &Summary, history: &History, accept: Option<u64>) -> bool {
     match history.get(snapshot.epoch) {
         Some(record) => (record.run, record.checksum) == (snapshot.run, snapshot.checksum),
         None if history.records.is_empty() => true,
-        None => snapshot.epoch == history.base || accept == Some(snapshot.epoch),
+        None if snapshot.epoch == history.base => [0, snapshot.checksum].contains(&history.base_checksum),
+        None => accept == Some(snapshot.epoch),
     }
 }
 
@@ -134,8 +137,9 @@ fn accepted(epoch: u64, history: &History, snapshot: Option<&Summary>) -> Result
 fn committed(facts: &Facts<'_>, snapshot: Option<&Summary>) -> Result<u64, Refusal> {
     let &Facts { history, store, pointer, .. } = facts;
     // State and snapshots are of committed epochs only.
-    let applied = [Some(store), snapshot.map(|snapshot| snapshot.epoch)].into_iter().flatten();
-    let decided = applied.filter(|&epoch| history.get(epoch).is_some()).fold(history.decided(), u64::max);
+    let applied = history.get(store.epoch).filter(|record| store.may_be(record.epoch, record.checksum));
+    let applied = applied.into_iter().chain(snapshot.and_then(|snapshot| history.get(snapshot.epoch)));
+    let decided = applied.map(|record| record.epoch).fold(history.decided(), u64::max);
     let asked = match pointer {
         Pointer::NotUsed => None,
         Pointer::Absent { decider } | Pointer::Found { decider, .. } => Some(decider),
@@ -186,9 +190,13 @@ fn committed(facts: &Facts<'_>, snapshot: Option<&Summary>) -> Result<u64, Refus
 /// Where the state comes from.
 fn base(facts: &Facts<'_>, snapshot: Option<&Summary>, committed: u64) -> Result<Base, Refusal> {
     let &Facts { history, store, .. } = facts;
-    let snapshot = snapshot.map(|snapshot| snapshot.epoch).filter(|&epoch| epoch <= committed);
-    let from_snapshot = snapshot.map(|epoch| Base::Snapshot { epoch });
-    let known = store == history.base || history.get(store).is_some() || snapshot == Some(store);
+    let known = match history.get(store.epoch).or(snapshot.filter(|snapshot| store.epoch == snapshot.epoch)) {
+        Some(record) => store.may_be(record.epoch, record.checksum),
+        None => store.may_be(history.base, history.base_checksum),
+    };
+    let from_snapshot = snapshot.map(|snapshot| snapshot.epoch).filter(|&epoch| epoch <= committed);
+    let from_snapshot = from_snapshot.map(|epoch| Base::Snapshot { epoch });
+    let store = store.epoch;
     if store > committed {
         // The operator has taken a decision back, perhaps. Otherwise the log has lost its end.
         return from_snapshot.filter(|_| facts.accept.is_some()).ok_or(Refusal::StoreAhead { store, committed });
@@ -196,13 +204,13 @@ fn base(facts: &Facts<'_>, snapshot: Option<&Summary>, committed: u64) -> Result
     if store > 0 && known {
         return Ok(Base::Store { epoch: store });
     }
-    if store > history.base {
+    if store > 0 && store >= history.base {
         let newest = history.last().unwrap_or(history.base);
         return Err(Refusal::StoreUnknown { store, base: history.base, newest });
     }
     match from_snapshot {
         Some(from) => Ok(from),
-        None if store == history.base => Ok(Base::Store { epoch: store }),
+        None if store == 0 && history.base == 0 => Ok(Base::Store { epoch: store }),
         None => Err(Refusal::Gap { base: history.base, store, snapshot: facts.snapshot.map(|s| s.epoch) }),
     }
 }

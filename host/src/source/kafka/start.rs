@@ -52,7 +52,7 @@ impl Reading<'_> {
                     }
                 },
             };
-            let position = Position::beginning(partition.to_string(), next);
+            let position = Position::new(partition.to_string(), next);
             found.push((partition, position));
         }
         Ok(found)

@@ -89,7 +89,7 @@ fn run(settings: &Kafka, start: &[Position], output: &mut Collected) -> Result<(
 }
 
 fn position(partition: &str, next: u64) -> Position {
-    Position::beginning(partition, next)
+    Position::new(partition, next)
 }
 
 #[test]
