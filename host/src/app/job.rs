@@ -2,6 +2,7 @@
 //! folder. A run is one attempt after the other: whatever can be tried again goes back to the last
 //! committed epoch and begins there.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
@@ -10,12 +11,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::control::Control;
-use super::memory::Memory;
+use super::memory::{self, Beginning, Memory};
 use super::nodes::{InferenceNode, KeyedState, PluginNode};
 use super::{Made, Plan};
 use crate::codec::Decoder;
 use crate::dataflow::{Events, Failure, FailureKind, Network, Operator, OperatorFactory, Parts, SourcePart, Stats};
-use crate::epoch::{Coordinator, EpochStats, Outcome};
+use crate::epoch::{Coordinator, EpochStats, ModelState, Outcome};
+use crate::kafka::Consumers;
 use crate::operator::{self, Outcome as PluginOutcome, Runner, Watch};
 use crate::rollout::{Change, Generations};
 use crate::state::SlotCache;
@@ -23,6 +25,10 @@ use crate::{sink, source};
 
 /// First and longest wait before an attempt; it doubles as long as no epoch is committed.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// Attempts in a row without a committed epoch, after which a run gives up: with the waits between
+/// them about a minute.
+const ATTEMPTS: u32 = 12;
 
 /// A pipeline that is ready to run. It ends with [`Job::run`].
 pub struct Job {
@@ -46,17 +52,18 @@ impl Job {
     ///
     /// # Errors
     /// When the plugin folder cannot be watched, or the state folder is in use.
-    pub fn new(mut plan: Plan) -> Result<Self, Failure> {
-        let memory = Memory::open(&plan.pipeline)?;
+    pub fn new(mut plan: Plan, beginning: Beginning) -> Result<Self, Failure> {
+        let control = Arc::<Control>::default();
+        let memory = Memory::open(&plan.pipeline, beginning, Arc::clone(&control))?;
         let mut generations = Generations::default();
         let mut indexes = Vec::new();
         for made in &plan.operators {
             indexes.push(match made {
                 Made::Plugin { config, plugin, .. } => generations.add(&config.name, Arc::clone(plugin)),
-                Made::Inference(_) => 0,
+                Made::Inference { .. } => 0,
             });
         }
-        let (generations, control) = (Arc::new(generations), Arc::<Control>::default());
+        let generations = Arc::new(generations);
         let users = plan.plugin_users();
         let watching = match plan.folder.take() {
             Some(folder) if plan.pipeline.plugins.watch && !users.is_empty() => {
@@ -85,6 +92,11 @@ impl Job {
     /// The counters of its epochs.
     pub fn epochs(&self) -> &Arc<EpochStats> {
         &self.epochs
+    }
+
+    /// The members of Kafka's groups that its sources are.
+    pub fn consumers(&self) -> Arc<Consumers> {
+        Arc::clone(self.memory.consumers())
     }
 
     /// The generations of its plugins.
@@ -121,10 +133,10 @@ impl Job {
             }
             tried += 1;
             self.epochs.failed(&failure);
-            if failure.kind != FailureKind::Rewind || !self.memory.can_rewind(&failure) {
+            if failure.kind != FailureKind::Rewind || !self.memory.can_rewind() || self.control.drained() {
                 break Err(failure);
             }
-            if tried > self.memory.rewinds() {
+            if tried > ATTEMPTS {
                 let message = format!("{}; gave up after {tried} attempts without a committed epoch", failure.message);
                 break Err(Failure { message, kind: FailureKind::Stop, ..failure });
             }
@@ -144,16 +156,16 @@ impl Job {
     fn attempt(&mut self) -> Result<Outcome, Failure> {
         let Plan { pipeline, graph, operators, inputs, engine, .. } = &self.plan;
         let keyed: Vec<&str> = graph.operators.iter().filter(|o| o.key.is_some()).map(|o| o.name.as_str()).collect();
-        let recovered = self.memory.recover(&keyed, &self.generations)?;
-        let epoch = recovered.epoch + 1;
-        let store = &recovered.store;
+        let recovered = self.memory.recover(pipeline, &keyed, &self.generations)?;
+        let epoch = recovered.first;
+        let store = &recovered.store.clone();
         let share = pipeline.state.cache_bytes / (keyed.len() * pipeline.dataflow.workers).max(1);
         let mut factories: Vec<OperatorFactory<'_>> = Vec::new();
         for (((made, input), node), &index) in operators.iter().zip(inputs).zip(&graph.operators).zip(&self.indexes) {
             let generations = &self.generations;
             let limits = &pipeline.plugins.limits;
             factories.push(match made {
-                Made::Inference(binding) => Box::new(move |_| {
+                Made::Inference { binding, .. } => Box::new(move |_| {
                     let opened = binding.open().map_err(|e| e.to_string())?;
                     Ok(Box::new(InferenceNode(opened)) as Box<dyn Operator>)
                 }),
@@ -192,8 +204,8 @@ impl Job {
         let mut sources: Vec<SourcePart<'_>> = Vec::new();
         let mut bytes = Some(0);
         for config in &pipeline.sources {
-            let source =
-                source::open(config, pipeline.dataflow.batch_rows, pipeline.dataflow.batch_bytes, &Arc::default())?;
+            let (rows, bytes_each) = (pipeline.dataflow.batch_rows, pipeline.dataflow.batch_bytes);
+            let source = source::open(config, rows, bytes_each, &recovered.consumers)?;
             bytes = bytes.zip(source.total_bytes()).map(|(a, b)| a + b);
             let decoder = || {
                 let new =
@@ -207,10 +219,8 @@ impl Job {
         self.memory.replayable(sources.iter().all(|s| s.source.replayable()));
         let mut sinks = Vec::new();
         for (config, _) in &pipeline.sinks {
-            sinks.push((
-                sink::open(config, recovered.sinks.get(&config.name), &sink::KafkaParts::default())?,
-                config.format,
-            ));
+            let opened = sink::open(config, recovered.sinks.get(&config.name), &recovered.kafka)?;
+            sinks.push((opened, config.format));
         }
         let events = Events::default();
         self.control.attach(events.handle());
@@ -223,18 +233,37 @@ impl Job {
             epoch,
             stats: Arc::clone(&self.stats),
         };
-        let network = Network::start(parts, events)?;
         let (generations, sender) = (Arc::clone(&self.generations), self.changes.0.clone());
+        let (provenance, models) = (Arc::clone(&recovered.kafka.provenance), models(operators));
+        memory::tell(&provenance, epoch, &generations, &models);
+        let commit = self.memory.commit(recovered, pipeline, &self.generations, models.clone())?;
         let settle = move |epoch| {
-            for change in generations.settle(epoch) {
+            let changes = generations.settle(epoch);
+            if !changes.is_empty() {
+                memory::tell(&provenance, epoch, &generations, &models);
+            }
+            for change in changes {
                 // Nobody listens when there is no progress to show.
                 let _ = sender.send(change);
             }
         };
-        let commit = self.memory.commit(recovered, pipeline, &self.generations);
+        let network = Network::start(parts, events)?;
         let interval = pipeline.dataflow.checkpoint_interval;
         Coordinator::new(network, commit, Arc::clone(&self.epochs), interval, epoch, settle).run()
     }
+}
+
+/// The model of each inference operator.
+fn models(operators: &[Made]) -> BTreeMap<String, ModelState> {
+    let state = |made: &Made| match made {
+        Made::Plugin { .. } => None,
+        Made::Inference { name, binding } => {
+            let model = binding.model();
+            let (version, sha256) = (model.version().to_owned(), model.sha256().to_owned());
+            Some((name.clone(), ModelState { model: model.name().to_owned(), version, sha256 }))
+        }
+    };
+    operators.iter().filter_map(state).collect()
 }
 
 /// The thread that puts new generations forward.

@@ -19,6 +19,7 @@ pub use control::Control;
 pub use generate::{Transactions, generate_transactions};
 pub use inspect::inspect_plugin;
 pub use job::Job;
+pub use memory::Beginning;
 pub use plan::{Made, Plan, plan};
 pub use run::run;
 pub use savepoint::{RestoreOptions, create_savepoint, list_savepoints, restore_savepoint};
@@ -59,6 +60,10 @@ impl From<Failure> for Error {
 pub struct Options {
     /// Told how far the run is.
     pub progress: Arc<Progress>,
+    /// Where the run begins.
+    pub beginning: Beginning,
+    /// A savepoint to begin with, unless the pipeline has gone on from it already.
+    pub savepoint: Option<String>,
 }
 
 /// What `check` found.

@@ -45,7 +45,12 @@ pub enum Made {
         ports: Vec<(String, SchemaRef)>,
     },
     /// A model.
-    Inference(Arc<Binding>),
+    Inference {
+        /// Name of the operator.
+        name: String,
+        /// The model, bound to its input.
+        binding: Arc<Binding>,
+    },
 }
 
 /// An output while the plan is made.
@@ -86,7 +91,7 @@ impl Plan {
         let made = self.operators.iter().zip(&self.inputs);
         let user = |(made, input): (&Made, &SchemaRef)| match made {
             Made::Plugin { config, .. } => Some(User { operator: config.clone(), input: input.clone() }),
-            Made::Inference(_) => None,
+            Made::Inference { .. } => None,
         };
         made.filter_map(user).collect()
     }
@@ -225,7 +230,9 @@ impl<'a> Planner<'a> {
                 OperatorKind::Plugin(config) => host.and_then(|host| self.plugin(&table, config, host, &schema)),
                 OperatorKind::Inference(config) => {
                     models.get(&config.model).and_then(|model| match model.bind(&schema, config) {
-                        Ok(binding) => Some(Made::Inference(Arc::new(binding))),
+                        Ok(binding) => {
+                            Some(Made::Inference { name: operator.name().into(), binding: Arc::new(binding) })
+                        }
                         Err(e) => {
                             self.error(&format!("{table}.features"), e.to_string());
                             None
@@ -237,7 +244,7 @@ impl<'a> Planner<'a> {
             let mut node = OperatorNode { name: operator.name().into(), inputs: origins, key: None };
             let index = nodes.len();
             match &made {
-                Made::Inference(binding) => {
+                Made::Inference { binding, .. } => {
                     let origin = Origin::Operator { index, port: 0 };
                     self.output(operator.name(), None, origin, binding.output_schema().clone());
                 }
@@ -314,17 +321,28 @@ impl<'a> Planner<'a> {
             let fed = if letters { Some((Vec::new(), dead_letter_schema())) } else { self.input(&table, inputs) };
             let Some((inputs, schema)) = fed else { continue };
             if let Err(e) = Encoder::new(config.format, &schema, config.fields.as_deref()) {
-                let place = if config.fields.is_some() { format!("{table}.fields") } else { table };
+                let place = if config.fields.is_some() { format!("{table}.fields") } else { table.clone() };
                 self.error(&place, format!("sink `{}`: {e}", config.name));
             }
+            let key = match config.connector.key() {
+                None => None,
+                Some(name) => match schema.index_of(name) {
+                    Ok(index) => Some(index),
+                    Err(_) => {
+                        let message = format!("the rows of sink `{}` have no column `{name}`", config.name);
+                        self.error(&format!("{table}.key"), message);
+                        None
+                    }
+                },
+            };
             sinks.push(SinkNode {
                 name: config.name.clone(),
                 inputs,
                 schema,
                 fields: config.fields.clone(),
                 wants: config.connector.wants(),
-                key: None,
-                max_record_bytes: None,
+                key,
+                max_record_bytes: config.connector.max_record_bytes(),
             });
         }
         sinks

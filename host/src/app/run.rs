@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Control, Error, Job, Options, plan, process};
+use super::{Control, Error, Job, Options, RestoreOptions, plan, process, restore_savepoint};
 use crate::admin;
 use crate::config::Pipeline;
 use crate::dataflow::Stats;
@@ -26,21 +26,31 @@ const REFRESH: Duration = Duration::from_millis(100);
 /// When it cannot start, or fails.
 pub fn run(pipeline: Pipeline, options: Options) -> Result<Report, Error> {
     let signals = Signals::watch()?;
+    // Named places at which tests end the process; nothing without the variable.
+    let _crash_points = std::env::var_os("FAILPOINTS").map(|_| fail::FailScenario::setup());
     let started = process::started();
     let begun = Instant::now();
     let sinks: Vec<_> = pipeline.sinks.iter().map(|(config, _)| config.clone()).collect();
     let dead_letters = pipeline.dead_letters.as_ref().and_then(|n| sinks.iter().position(|s| &s.name == n));
     let name = pipeline.name.clone();
+    let is_kafka = |s: &&crate::source::Config| matches!(s.connector, crate::source::Connector::Kafka(_));
+    let kafka_sources: Vec<String> = pipeline.sources.iter().filter(is_kafka).map(|s| s.name.clone()).collect();
     let admin = pipeline.admin;
+    if let Some(savepoint) = &options.savepoint {
+        let allow_non_restored_state = options.beginning.allow_non_restored_state;
+        let how = RestoreOptions { allow_non_restored_state, once: true, replace: false };
+        let restored = restore_savepoint(&pipeline, savepoint, how)?;
+        tracing::info!(savepoint, epoch = restored.epoch, slots = restored.slots, "beginning with a savepoint");
+    }
     let plan = plan(pipeline).map_err(Error::Check)?;
-    let job = Job::new(plan)?;
+    let job = Job::new(plan, options.beginning)?;
     signals.drain(job.control())?;
     let (stats, generations, changes) = (Arc::clone(job.stats()), Arc::clone(job.generations()), job.changes());
     let (epochs, input_bytes) = (Arc::clone(job.epochs()), job.input_bytes());
     let progress = options.progress;
     if let Some(admin) = &admin {
         let names = sinks.iter().map(|s| s.name.clone()).collect();
-        admin::start(admin, look(name.clone(), names, &job)).map_err(Error::Failed)?;
+        admin::start(admin, look(name.clone(), names, kafka_sources, &job)).map_err(Error::Failed)?;
     }
 
     let (done, finished) = bounded::<()>(0);
@@ -92,7 +102,8 @@ pub fn run(pipeline: Pipeline, options: Options) -> Result<Report, Error> {
 }
 
 /// How the run is doing, for the admin server.
-fn look(pipeline: String, sinks: Vec<String>, job: &Job) -> admin::Look {
+fn look(pipeline: String, sinks: Vec<String>, sources: Vec<String>, job: &Job) -> admin::Look {
+    let lag: Vec<_> = sources.into_iter().map(|name| (job.consumers().lag(&name), name)).collect();
     let (stats, epochs, generations) =
         (Arc::clone(job.stats()), Arc::clone(job.epochs()), Arc::clone(job.generations()));
     let control = job.control();
@@ -127,7 +138,15 @@ fn look(pipeline: String, sinks: Vec<String>, job: &Job) -> admin::Look {
                 })
             })
             .collect(),
-        lag: Vec::new(),
+        lag: lag
+            .iter()
+            .flat_map(|(lag, source)| {
+                lag.partitions().into_iter().filter_map(|p| {
+                    let (source, partition) = (source.clone(), p.partition.to_string());
+                    Some(admin::Lag { source, partition, records: p.rows? })
+                })
+            })
+            .collect(),
     })
 }
 

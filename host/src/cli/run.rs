@@ -20,6 +20,15 @@ pub(super) struct Arguments {
     /// Draw no progress line
     #[arg(long)]
     no_progress: bool,
+    /// Begin with this savepoint; a pipeline that has gone on from it already goes on where it is
+    #[arg(long, value_name = "NAME")]
+    from_savepoint: Option<String>,
+    /// Leave out positions and state of sources and operators that the pipeline no longer has
+    #[arg(long)]
+    allow_non_restored_state: bool,
+    /// Go on from this epoch, against what the log or Kafka says; for when one of them was lost
+    #[arg(long, value_name = "EPOCH")]
+    resume_from: Option<u64>,
 }
 
 pub(super) fn execute(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
@@ -36,7 +45,13 @@ pub(super) fn execute(arguments: &Arguments, output: &Output) -> Result<(), Fail
         output.warnings(&warnings);
     }
     let line = ProgressLine::start(!arguments.no_progress && !output.json);
-    let result = app::run(pipeline, app::Options { progress: line.progress().clone() });
+    let beginning = app::Beginning {
+        allow_non_restored_state: arguments.allow_non_restored_state,
+        resume_from: arguments.resume_from,
+    };
+    let progress = line.progress().clone();
+    let options = app::Options { progress, beginning, savepoint: arguments.from_savepoint.clone() };
+    let result = app::run(pipeline, options);
     // Takes the line away before anything else is written.
     drop(line);
     let report = result?;

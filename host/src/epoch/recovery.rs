@@ -6,7 +6,7 @@
 
 use super::committer::{Committer, Decision, EpochLog, State, refused};
 use super::log::LogError;
-use super::protocol::{Action, Base, Facts, Refusal, Resolution, Summary, resolve};
+use super::protocol::{Action, Base, Facts, History, Refusal, Resolution, Summary, resolve};
 
 /// Why a run cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum RecoveryError {
     /// The decider could not be asked.
     #[error("{}", reason(.0))]
     Decider(Action),
+    /// The snapshots could not be looked at.
+    #[error("{0}")]
+    Snapshots(String),
     /// The state could not be brought to the committed epoch.
     #[error("the state cannot be brought to epoch {epoch}: {reason}")]
     State {
@@ -36,7 +39,7 @@ impl RecoveryError {
         match self {
             Self::Decider(action) => action.clone(),
             Self::Log(error) => refused(error),
-            Self::Refused(_) | Self::State { .. } => Action::Stop(self.to_string()),
+            Self::Refused(_) | Self::Snapshots(_) | Self::State { .. } => Action::Stop(self.to_string()),
         }
     }
 }
@@ -50,8 +53,8 @@ fn reason(action: &Action) -> &str {
 /// Finds the committed epoch and brings log and state there. Returns what goes on from it, and what
 /// was found: the record of [`Resolution::committed`] says where sources and sinks go on.
 ///
-/// `open` opens the log, and is called after the decider was asked. `snapshot` is the record of the
-/// newest verified snapshot, `accept` the operator's word (`--resume-from EPOCH`).
+/// `open` opens the log, and is called after the decider was asked. `snapshot` finds the record of the
+/// newest snapshot of this history, `accept` is the operator's word (`--resume-from EPOCH`).
 ///
 /// # Errors
 /// When the committed epoch is uncertain, or cannot be reached. Nothing was changed when it is a
@@ -60,11 +63,13 @@ pub fn recover<L: EpochLog, D: Decision, S: State>(
     mut decision: D,
     open: impl FnOnce() -> Result<L, LogError>,
     mut state: S,
-    snapshot: Option<&Summary>,
+    snapshot: impl FnOnce(&History) -> Result<Option<Summary>, String>,
     accept: Option<u64>,
 ) -> Result<(Committer<L, D, S>, Resolution), RecoveryError> {
     let pointer = decision.pointer().map_err(RecoveryError::Decider)?;
     let mut log = open()?;
+    let snapshot = snapshot(log.history()).map_err(RecoveryError::Snapshots)?;
+    let snapshot = snapshot.as_ref();
     let facts = Facts { pointer: &pointer, history: log.history(), store: state.applied(), snapshot, accept };
     let resolution = resolve(&facts)?;
     log.truncate_after(resolution.committed())?;

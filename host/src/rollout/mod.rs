@@ -61,6 +61,8 @@ pub struct Generations {
 #[derive(Debug)]
 struct History {
     operator: String,
+    /// Whether its numbers follow those of an earlier run.
+    gone_on: bool,
     settled: Vec<Arc<Generation>>,
     proposed: Option<Arc<Plugin>>,
 }
@@ -80,10 +82,37 @@ impl Generations {
         let first = Generation::new(1, 0, plugin);
         self.operators.push(Mutex::new(History {
             operator: operator.into(),
+            gone_on: false,
             settled: vec![Arc::new(first)],
             proposed: None,
         }));
         self.operators.len() - 1
+    }
+
+    /// Goes on with the numbers of an earlier run: the first generation has the number of the one that
+    /// ran then when it has the same bytes, else the next. Does nothing once another has taken over.
+    pub fn go_on(&self, operator: &str, number: u64, sha256: &str) {
+        for history in &self.operators {
+            let mut history = lock(history);
+            if history.operator != operator || history.settled.len() > 1 || history.gone_on {
+                continue;
+            }
+            history.gone_on = true;
+            if let [first] = &mut history.settled[..] {
+                let same = first.plugin.sha256().to_string() == sha256;
+                let number = u32::try_from(number).unwrap_or(u32::MAX).saturating_add(u32::from(!same));
+                *first = Arc::new(Generation::new(number, 0, Arc::clone(&first.plugin)));
+            }
+        }
+    }
+
+    /// The generation of each operator in an epoch.
+    pub fn running(&self, epoch: u64) -> Vec<(String, Arc<Generation>)> {
+        let at = |(index, history): (usize, &Mutex<History>)| {
+            let operator = lock(history).operator.clone();
+            Some((operator, self.at(index, epoch)?))
+        };
+        self.operators.iter().enumerate().filter_map(at).collect()
     }
 
     /// Puts a generation forward for every operator that runs this plugin's name. Returns the

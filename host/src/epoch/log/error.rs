@@ -116,6 +116,15 @@ pub enum LogError {
         /// The run that writes the log.
         log_run: u64,
     },
+    /// The record could not be put into checkpoint storage as well. The same record may be appended
+    /// again.
+    #[error("epoch {epoch} could not be put into checkpoint storage, and is tried again: {reason}")]
+    Mirror {
+        /// The epoch that was not written.
+        epoch: u64,
+        /// What the storage says.
+        reason: String,
+    },
     /// There is no record of this epoch.
     #[error("the epoch log has no record of epoch {epoch}")]
     Unknown {
@@ -127,7 +136,7 @@ pub enum LogError {
 impl LogError {
     /// Whether the same call may succeed later; otherwise the process stops.
     pub fn retriable(&self) -> bool {
-        matches!(self, Self::Full { .. })
+        matches!(self, Self::Full { .. } | Self::Mirror { .. })
     }
 
     /// Whether another host took over.

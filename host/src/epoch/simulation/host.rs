@@ -8,8 +8,8 @@ use super::store::Slots;
 use super::world::{Output, PARTITIONS, Snapshot, World, key};
 use super::{Mistake, Verdict};
 use crate::epoch::log::{Log, LogError, Options};
-use crate::epoch::protocol::{Action, CommitPermit, Committed, Held, Outcome, Pointer, Resolution, may_cut};
-use crate::epoch::{Committer, Decider, Decision, EpochLog, EpochRecord, RecoveryError, State, recover};
+use crate::epoch::protocol::{Action, CommitPermit, Committed, Held, History, Outcome, Pointer, Resolution, may_cut};
+use crate::epoch::{Committer, Decider, Decision, EpochRecord, RecoveryError, State, recover};
 use crate::record::{Position, SinkState};
 use crate::state::{DirtySlots, OperatorId};
 
@@ -201,7 +201,7 @@ impl<'w> Host<'w> {
                 (world.mistake == Mistake::TrustTheLog).then(|| Log::open(world.disk.clone(), u64::MAX, OPTIONS));
             (newest, trusted.and_then(|log| log.ok()?.history().last()))
         };
-        let snapshot = newest.as_ref().map(|(summary, _)| summary);
+        let snapshot = |_: &History| Ok(newest.as_ref().map(|(summary, _)| summary.clone()));
         let recovered = if world.mistake == Mistake::LogBeforePointer {
             let log = open();
             if world.takeover.take() {
@@ -487,7 +487,7 @@ fn destroy(world: &World) {
 /// Whether a run will never begin, as things are. Otherwise it may when it is tried again.
 fn is_refusal(error: &RecoveryError) -> bool {
     match error {
-        RecoveryError::Refused(_) | RecoveryError::State { .. } => true,
+        RecoveryError::Refused(_) | RecoveryError::Snapshots(_) | RecoveryError::State { .. } => true,
         RecoveryError::Log(error) => {
             !matches!(error, LogError::Io { .. } | LogError::Superseded { .. } | LogError::Poisoned { .. })
         }
