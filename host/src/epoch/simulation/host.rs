@@ -289,6 +289,7 @@ impl<'w> Host<'w> {
                 Err(Action::Retry(_)) => world.disk.faults().room.set(None),
                 Err(Action::Rewind(_)) => {
                     let Err(error) = self.rewind() else { return Step::Committed };
+                    world.tell(|| format!("did not go back: {error}"));
                     return if world.dead() || !is_refusal(&error) {
                         Step::Stopped
                     } else {

@@ -89,6 +89,39 @@ fn a_seed_always_takes_the_same_way() {
 }
 
 #[test]
+fn the_seeds_meet_every_kind_of_failure() {
+    let mut missing = vec![
+        "with the power",
+        "killed",
+        "it is uncertain whether",
+        "was aborted",
+        "did not arrive",
+        "another host takes over",
+        "took over before epoch",
+        "another host with the same state took over",
+        "from: Snapshot",
+        "Retry(\"the disk is full",
+        "cannot be trusted",
+        "is committed, but not in the state",
+        "cannot be brought to epoch",
+        "could not bring to disk",
+        "refused: the epoch log is damaged",
+        "refused: Kafka",
+        "cut up to",
+    ];
+    for seed in 0..SEEDS {
+        let world = World::new(Random::new(seed), Mistake::None, false);
+        host::lives(&world).unwrap();
+        let way = world.way();
+        missing.retain(|kind| !way.iter().any(|step| step.contains(kind)));
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("never met: {missing:?}");
+}
+
+#[test]
 fn a_wrong_decision_is_found() {
     let mistakes = [
         Mistake::TrustTheLog,
