@@ -3,13 +3,17 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENV := . scripts/env.sh &&
 
-.PHONY: help setup build plugins fixtures demo test lint fmt bench model clean
+.PHONY: help setup setup-tests build plugins fixtures demo test crash-loop lint fmt bench model clean
 
 help: ## lists the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: ## installs what a fresh machine lacks, and says what and why
 	@scripts/setup.sh
+
+# What only tests need. Where it cannot be had, they say SKIPPED and are counted.
+setup-tests: setup ## what only tests need: a Kafka broker (without it they say SKIPPED)
+	@scripts/setup-kafka.sh >/dev/null || true
 
 build: setup plugins ## the host at bin/millstream, the plugins at bin/plugins/*.wasm
 	@$(ENV) cargo build --release --locked --package millstream
@@ -24,8 +28,11 @@ fixtures: setup
 demo: build ## a fraud-scoring pipeline over 1,000,000 transactions, with a plugin swapped half-way
 	@$(ENV) examples/fraud-scoring/demo.sh
 
-test: build fixtures ## every test
+test: build fixtures setup-tests ## every test
 	@$(ENV) scripts/test.sh
+
+crash-loop: build fixtures setup-tests ## kill -9 under load, KILLS=1000 times (CRASH="--seed 7 --sink kafka" for more)
+	@$(ENV) cargo run --quiet --release --locked --package millstream-tests --bin crash-loop -- --kills $${KILLS:-1000} $(CRASH)
 
 lint: setup ## formatting and clippy, warnings are errors
 	@scripts/lint.sh

@@ -4,12 +4,14 @@
 pub mod admin;
 pub mod app;
 pub mod bench;
+pub mod checkpoint;
 pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod dataflow;
 pub mod epoch;
 pub mod inference;
+pub mod kafka;
 pub mod operator;
 pub mod progress;
 pub mod record;

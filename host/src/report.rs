@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::config::Input;
 use crate::epoch::EpochSummary;
@@ -221,4 +222,189 @@ pub struct StateReport {
     pub ttl_ms: u64,
     /// Bytes of a slot when that is fixed, 0 when it varies.
     pub fixed_size: u32,
+}
+
+/// What a checkpoint storage holds.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CheckpointList {
+    /// The storage.
+    pub location: String,
+    /// Number of the newest run; 0 before the first.
+    pub newest_run: u64,
+    /// The snapshots, oldest first.
+    pub snapshots: Vec<SnapshotReport>,
+    /// The epoch log.
+    pub log: LogReport,
+    /// Names of the savepoints.
+    pub savepoints: Vec<String>,
+}
+
+/// A snapshot.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SnapshotReport {
+    /// The epoch that it holds.
+    pub epoch: u64,
+    /// The run that took it.
+    pub run: u64,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// When it was taken, milliseconds since the Unix epoch.
+    pub created_at_ms: u64,
+    /// Version of Millstream that took it.
+    pub version: String,
+    /// Number of its files.
+    pub files: usize,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
+/// The epoch log.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct LogReport {
+    /// Records that count.
+    pub records: usize,
+    /// Epoch of the oldest of them.
+    pub first_epoch: Option<u64>,
+    /// Epoch of the newest of them.
+    pub last_epoch: Option<u64>,
+    /// The newest epoch that is committed for all that the log tells.
+    pub committed: u64,
+    /// Bytes of all segments.
+    pub bytes: u64,
+}
+
+/// One snapshot or savepoint in full.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CheckpointReport {
+    /// Which one it is.
+    pub snapshot: SnapshotReport,
+    /// Where the sources go on from it.
+    pub positions: Vec<PositionReport>,
+    /// The operators with a number in the state.
+    pub operators: Vec<String>,
+    /// The record of its epoch, as the log has it.
+    pub record: Value,
+    /// Its files.
+    pub files: Vec<FileReport>,
+}
+
+/// Where a partition of a source goes on.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PositionReport {
+    /// Name of the source.
+    pub source: String,
+    /// The partition.
+    pub partition: String,
+    /// Place of the next record.
+    pub next: u64,
+}
+
+/// A file in checkpoint storage.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FileReport {
+    /// What it is in the database.
+    pub name: String,
+    /// Name of the object that holds it.
+    pub object: String,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct VerifyReport {
+    /// The storage.
+    pub location: String,
+    /// Whether everything is as it was written.
+    pub ok: bool,
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Savepoints.
+    pub savepoints: u64,
+    /// Records of the epoch log.
+    pub log_records: u64,
+    /// Files that were read.
+    pub files: u64,
+    /// Bytes of those.
+    pub bytes: u64,
+    /// What is damaged or missing.
+    pub bad: Vec<BadReport>,
+}
+
+/// Something that is not as it was written.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct BadReport {
+    /// The file or object.
+    pub object: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// A savepoint.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SavepointReport {
+    /// Its name.
+    pub name: String,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// The storage that it is in.
+    pub location: String,
+    /// The epoch that it holds.
+    pub epoch: u64,
+    /// When it was made, milliseconds since the Unix epoch.
+    pub created_at_ms: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Where the sources go on from it.
+    pub positions: Vec<PositionReport>,
+    /// State by operator.
+    pub operators: Vec<SavedOperator>,
+}
+
+/// State of one operator in a savepoint.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SavedOperator {
+    /// Name in the pipeline.
+    pub name: String,
+    /// Number of its slots.
+    pub slots: u64,
+    /// Versions of the state schema that they carry.
+    pub versions: Vec<u32>,
+}
+
+/// What was restored from a savepoint.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RestoreReport {
+    /// The savepoint.
+    pub savepoint: String,
+    /// The epoch that its state became.
+    pub epoch: u64,
+    /// The state folder.
+    pub state: PathBuf,
+    /// Operators whose state is there again.
+    pub operators: Vec<String>,
+    /// Their slots.
+    pub slots: u64,
+    /// Operators whose state was left out.
+    pub left_out: Vec<String>,
+    /// Whether all this was done before, and nothing was changed now.
+    pub done_before: bool,
+}
+
+/// Milliseconds since the Unix epoch as text, in UTC, to the second.
+pub fn utc(ms: u64) -> String {
+    let seconds = i64::try_from(ms / 1_000).unwrap_or(i64::MAX);
+    arrow::temporal_conversions::timestamp_s_to_datetime(seconds)
+        .map_or_else(|| "at an unknown time".to_owned(), |time| format!("{time} UTC"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_to_the_second() {
+        assert_eq!(utc(1_700_000_000_999), "2023-11-14 22:13:20 UTC");
+        assert_eq!(utc(u64::MAX), "at an unknown time");
+    }
 }

@@ -1,10 +1,16 @@
 //! End-to-end tests: the real binary, real plugins, real files.
 
 mod cli;
+mod crash;
 mod csv;
+mod disk_faults;
 mod features;
 mod guests;
 mod input;
+mod kafka;
+mod kafka_faults;
+mod oracle;
+mod proxy;
 mod scoring;
 mod signals;
 mod state;

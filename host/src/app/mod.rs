@@ -1,5 +1,6 @@
 //! The one place that names concrete parts: from a checked pipeline to a running one.
 
+mod checkpoint;
 mod control;
 mod generate;
 mod inspect;
@@ -9,15 +10,18 @@ mod nodes;
 mod plan;
 mod process;
 mod run;
+mod savepoint;
 
 use std::sync::Arc;
 
+pub use checkpoint::{inspect_checkpoint, list_checkpoints, verify_checkpoints};
 pub use control::Control;
 pub use generate::{Transactions, generate_transactions};
 pub use inspect::inspect_plugin;
 pub use job::Job;
 pub use plan::{Made, Plan, plan};
 pub use run::run;
+pub use savepoint::{RestoreOptions, create_savepoint, list_savepoints, restore_savepoint};
 
 use crate::config::{Errors, Pipeline, Warning};
 use crate::dataflow::{Failure, FailureKind};

@@ -53,6 +53,8 @@ pub(super) enum Failure {
     Failed(String),
     /// Another host has taken over.
     Fenced(String),
+    /// What was looked for was found, and the result has said so: a damaged file.
+    Found,
 }
 
 impl Failure {
@@ -63,6 +65,7 @@ impl Failure {
             Self::Refused(_) => Code::Refused,
             Self::Failed(_) => Code::Failed,
             Self::Fenced(_) => Code::Fenced,
+            Self::Found => Code::Failed,
         }
     }
 
@@ -73,6 +76,7 @@ impl Failure {
             Self::Usage(m) | Self::Refused(m) | Self::Failed(m) | Self::Fenced(m) => {
                 json!([{ "severity": "error", "message": m }])
             }
+            Self::Found => json!([]),
         };
         json!({ "ok": false, "exit_code": self.code() as u8, "errors": errors })
     }
@@ -83,6 +87,7 @@ impl Display for Failure {
         match self {
             Self::Configuration(errors) => errors.fmt(f),
             Self::Usage(m) | Self::Refused(m) | Self::Failed(m) | Self::Fenced(m) => f.write_str(m),
+            Self::Found => Ok(()),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod checkpoint;
 mod exit;
 mod generate;
 mod graph;
@@ -15,6 +16,7 @@ mod pipeline;
 mod plugins;
 mod progress;
 mod run;
+mod savepoint;
 mod table;
 
 use std::process::ExitCode;
@@ -53,6 +55,12 @@ enum Command {
     /// Look at plugins
     #[command(subcommand)]
     Plugins(plugins::Command),
+    /// Look at checkpoints and check them
+    #[command(subcommand)]
+    Checkpoint(checkpoint::Command),
+    /// Keep the state of a pipeline by name, and go back to it
+    #[command(subcommand)]
+    Savepoint(savepoint::Command),
 }
 
 /// Runs the command that the arguments of the process name.
@@ -73,6 +81,8 @@ pub fn main() -> ExitCode {
         Command::Generate(command) => generate::execute(command, &output),
         Command::Bench(arguments) => bench::execute(arguments, &output),
         Command::Plugins(command) => plugins::execute(command, &output),
+        Command::Checkpoint(command) => checkpoint::execute(command, &output),
+        Command::Savepoint(command) => savepoint::execute(command, &output),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -60,6 +60,9 @@ impl Output {
 
     /// Shows why the command failed.
     pub(super) fn failure(&self, failure: &Failure) {
+        if matches!(failure, Failure::Found) {
+            return;
+        }
         if self.json {
             // The exit code says the rest when standard output is closed.
             let _ = self.object(&failure.to_json());

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::context::{Context, Text};
 use super::reader::Reader;
 use super::substitute::Environment;
-use crate::{admin, dataflow, inference, operator, record, state};
+use super::units;
+use crate::{admin, checkpoint, dataflow, inference, operator, record, state};
 
 /// Name of the ONNX Runtime library in the cache, on every platform.
 const LIBRARY: &str = "libonnxruntime.so";
@@ -19,6 +20,24 @@ pub(super) struct Settings {
     pub(super) name: String,
     pub(super) dead_letters: Option<Text>,
     pub(super) dataflow: dataflow::Config,
+    pub(super) checkpoint: Checkpoint,
+}
+
+/// `[checkpoint]`; its default location depends on `[state]`.
+pub(super) struct Checkpoint {
+    location: Option<checkpoint::Location>,
+    snapshot_interval: Duration,
+    retain: usize,
+    max_log_bytes: u64,
+}
+
+impl Checkpoint {
+    /// With the state folder that the pipeline has.
+    pub(super) fn config(self, state: &state::Config) -> checkpoint::Config {
+        let Self { location, snapshot_interval, retain, max_log_bytes } = self;
+        let location = location.unwrap_or_else(|| checkpoint::Location::Folder(state.path.join("checkpoints")));
+        checkpoint::Config { location, snapshot_interval, retain, max_log_bytes }
+    }
 }
 
 pub(super) fn pipeline(root: &mut Reader<'_>) -> Settings {
@@ -34,6 +53,12 @@ pub(super) fn pipeline(root: &mut Reader<'_>) -> Settings {
             batch_bytes: 256 << 10,
             checkpoint_interval: Duration::from_secs(1),
         },
+        checkpoint: Checkpoint {
+            location: None,
+            snapshot_interval: Duration::from_secs(60),
+            retain: 3,
+            max_log_bytes: 256 * MIB,
+        },
     };
     match root.table("pipeline") {
         Some(reader) => pipeline_table(reader, &mut settings),
@@ -44,14 +69,53 @@ pub(super) fn pipeline(root: &mut Reader<'_>) -> Settings {
                 .help("add `[pipeline]` and below it `name = \"my-pipeline\"`"),
         ),
     }
-    if let Some(mut reader) = root.table("checkpoint") {
-        // Below 10 ms a run would do little else; above an hour a restart would lose too much time.
-        let range = Duration::from_millis(10)..=Duration::from_secs(3_600);
-        let interval = &mut settings.dataflow.checkpoint_interval;
-        *interval = reader.duration("interval", *interval, range);
-        reader.finish();
+    if let Some(reader) = root.table("checkpoint") {
+        checkpoint_table(reader, &mut settings);
     }
     settings
+}
+
+fn checkpoint_table(mut reader: Reader<'_>, settings: &mut Settings) {
+    // Below 10 ms a run would do little else; above an hour a restart would lose too much time.
+    let range = Duration::from_millis(10)..=Duration::from_secs(3_600);
+    let interval = &mut settings.dataflow.checkpoint_interval;
+    *interval = reader.duration("interval", *interval, range);
+    let c = &mut settings.checkpoint;
+    c.location = reader.text("path", "out/checkpoints").and_then(|text| location(reader.cx, &text));
+    // The epoch log grows for that long.
+    let range = Duration::from_millis(10)..=Duration::from_secs(24 * 3_600);
+    c.snapshot_interval = reader.duration("snapshot_interval", c.snapshot_interval.max(*interval), range);
+    if let Some(node) = reader.take("snapshot_interval").filter(|_| c.snapshot_interval < *interval) {
+        let shown = units::show_duration(*interval);
+        reader.cx.report(
+            reader
+                .cx
+                .error(&node.at, "`checkpoint.snapshot_interval` is shorter than `checkpoint.interval`")
+                .expected(format!(
+                    "expected at least `interval`, which is `\"{shown}\"`: a snapshot holds whole epochs"
+                ))
+                .help("raise `snapshot_interval` or lower `interval`"),
+        );
+    }
+    // A thousand snapshots would share no file with each other any more.
+    c.retain = reader.count("retain", c.retain, 1..=1_000);
+    c.max_log_bytes = reader.size("max_log", c.max_log_bytes, MIB..=1_024 * GIB);
+    reader.finish();
+}
+
+/// A folder, which starts at the folder of the pipeline file, or a bucket.
+fn location(cx: &Context<'_>, text: &Text) -> Option<checkpoint::Location> {
+    if !text.value.contains("://") {
+        return cx.path(text).map(checkpoint::Location::Folder);
+    }
+    match checkpoint::Location::parse(&text.value) {
+        Ok(location) => Some(location),
+        Err(problem) => {
+            let (message, expected) = problem.split_once("; ").unwrap_or((problem.as_str(), ""));
+            cx.report(cx.error(&text.at, message).expected(expected));
+            None
+        }
+    }
 }
 
 fn pipeline_table(mut reader: Reader<'_>, settings: &mut Settings) {

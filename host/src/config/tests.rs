@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::checkpoint::Location;
 use crate::codec::{Compression, Format};
 use crate::{record, sink as sinks, source as kinds};
 
@@ -84,7 +85,7 @@ fn environment(name: &str) -> Option<String> {
     }
 }
 
-fn read_text(text: &str, overrides: &[&str]) -> Result<(Pipeline, Vec<Warning>), Errors> {
+pub(super) fn read_text(text: &str, overrides: &[&str]) -> Result<(Pipeline, Vec<Warning>), Errors> {
     let overrides = overrides.iter().map(|o| (*o).to_owned()).collect();
     let sources = Sources { file: "demo/pipeline.toml".to_owned(), text: text.to_owned(), overrides };
     load_text(Path::new("demo/pipeline.toml"), sources, &environment)
@@ -92,7 +93,12 @@ fn read_text(text: &str, overrides: &[&str]) -> Result<(Pipeline, Vec<Warning>),
 
 /// The messages about the good file with pieces replaced.
 fn messages(edits: &[(&str, &str)], overrides: &[&str]) -> String {
-    let mut text = GOOD.to_owned();
+    messages_of(GOOD, edits, overrides)
+}
+
+/// The messages about a good file with pieces replaced.
+pub(super) fn messages_of(good: &str, edits: &[(&str, &str)], overrides: &[&str]) -> String {
+    let mut text = good.to_owned();
     for (from, to) in edits {
         assert!(text.contains(from), "the file has no `{from}`");
         text = text.replacen(from, to, 1);
@@ -124,6 +130,11 @@ golden! {
     syntax_no_value: [("workers = 2", "workers"), ("[state]", "[state")];
     syntax_duplicate_key: [("workers = 2", "workers = 2\nworkers = 3")];
     syntax_unclosed_list: [("inputs = [\"score\"]", "inputs = [\"score\"")];
+    // Checkpoints.
+    bad_checkpoint_location: [("interval = \"500ms\"", "path = \"gs://bucket/checkpoints\"")];
+    snapshots_closer_than_barriers: [("interval = \"500ms\"", "interval = \"5m\"\nsnapshot_interval = \"2m\"")];
+    no_snapshot_retained: [("interval = \"500ms\"", "retain = 0")];
+    small_log: [("interval = \"500ms\"", "max_log = \"100KiB\"")];
     // Keys.
     unknown_key_with_a_near_one: [("connector = \"file\"", "conector = \"file\"")];
     unknown_key_without_a_near_one: [("event_time", "banana")];
@@ -194,6 +205,30 @@ fn a_good_file_becomes_a_pipeline() {
     assert_eq!(p.operators.iter().map(OperatorNode::name).collect::<Vec<_>>(), ["user-features", "score"]);
     assert_eq!(p.operators[1].inputs, [Input { node: "user-features".to_owned(), port: None }]);
     assert!(p.sinks[1].1.is_empty());
+}
+
+#[test]
+fn checkpoints_are_kept_in_the_state_folder_unless_said_otherwise() {
+    let checkpoint = |lines: &str, overrides: &[&str]| {
+        let text = GOOD.replace("interval = \"500ms\"", &format!("interval = \"500ms\"\n{lines}"));
+        read_text(&text, overrides).unwrap().0.checkpoint
+    };
+    let folder = |path: &str| Location::Folder(path.into());
+    let default = checkpoint("", &[]);
+    assert_eq!(default.location, folder("demo/out/state/checkpoints"));
+    assert_eq!((default.snapshot_interval, default.retain), (Duration::from_secs(60), 3));
+    assert_eq!(default.max_log_bytes, 256 << 20);
+    assert_eq!(checkpoint("path = \"ckpt\"", &[]).location, folder("demo/ckpt"));
+    assert_eq!(checkpoint("path = \"~/ckpt\"", &[]).location, folder("/home/ada/ckpt"));
+    assert_eq!(checkpoint("path = \"file:///srv/ckpt\"", &[]).location, folder("/srv/ckpt"));
+    assert_eq!(checkpoint("", &["checkpoint.path=elsewhere"]).location, folder("elsewhere"));
+    let bucket = Location::S3 { bucket: "fraud".into(), prefix: "eu".into() };
+    assert_eq!(checkpoint("path = \"s3://fraud/eu\"", &[]).location, bucket);
+    let all = checkpoint("snapshot_interval = \"500ms\"\nretain = 1\nmax_log = \"1MiB\"", &[]);
+    assert_eq!((all.snapshot_interval, all.retain, all.max_log_bytes), (Duration::from_millis(500), 1, 1 << 20));
+    // An interval longer than the default between snapshots raises that.
+    let slow = read_text(&GOOD.replace("\"500ms\"", "\"10m\""), &[]).unwrap().0;
+    assert_eq!(slow.checkpoint.snapshot_interval, Duration::from_secs(600));
 }
 
 #[test]

@@ -115,6 +115,7 @@ mod tests {
         let header = Header {
             source,
             partition: 0,
+            status: super::super::message::Status::Active,
             sequence,
             epoch: 0,
             since: Instant::now(),

@@ -10,6 +10,9 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Number of key groups of a pipeline: the unit in which keyed state moves between workers.
 pub const KEY_GROUPS: u16 = 128;
 
+/// Name of the hash of keys, for whatever is kept by key group.
+pub const KEY_HASH: &str = "xxh3-64";
+
 /// Hash of a key.
 pub type KeyHash = u64;
 

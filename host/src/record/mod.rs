@@ -9,6 +9,6 @@ mod types;
 
 pub use batch::{Batch, RawBlock};
 pub use dead_letter::{DeadLetter, dead_letter_batch, dead_letter_schema};
-pub use key::{KEY_GROUPS, KeyHash, hash_key, hash_keys, key_bytes, key_group};
+pub use key::{KEY_GROUPS, KEY_HASH, KeyHash, hash_key, hash_keys, key_bytes, key_group};
 pub use position::{Position, SinkState};
 pub use types::{format_type, parse_type};

@@ -16,6 +16,10 @@ use crate::codec::{Compression, Decoder, Format};
 use crate::record::parse_type;
 use crate::record::{Batch, Position, RawBlock};
 
+fn open(config: &Config, batch_rows: usize, batch_bytes: usize) -> Result<Box<dyn Source>, Error> {
+    super::open(config, batch_rows, batch_bytes, &Arc::default())
+}
+
 /// Collects what a source sends; `watch` is called after each chunk and says when to stop.
 struct Collector<F> {
     opened: Vec<Position>,
@@ -306,8 +310,9 @@ fn a_pipe_hands_over_each_line_when_it_is_there() {
         }
         false
     };
-    let mut collector = Collector { chunks: Vec::new(), stopped: Arc::default(), watch };
-    detached.run(&mut collector).expect("read");
+    let (opened, chunks, next) = (Vec::new(), Vec::new(), Vec::new());
+    let mut collector = Collector { opened, chunks, next, stopped: Arc::default(), watch };
+    detached.run("pipe", &mut collector).expect("read");
     let blocks: Vec<String> = collector.chunks.chunks(1).map(text).collect();
     assert_eq!(blocks, ["{\"n\":1}\n{\"n\":2}\n", "{\"n\":3}\n", "{\"n\":4}"]);
 }
@@ -317,8 +322,14 @@ fn a_pipe_on_which_nothing_comes_can_be_stopped() {
     let (reader, _writer) = std::io::pipe().expect("a pipe");
     let framer = Framer::new(Format::Json, Limits { rows: 100, bytes: 1 << 16, record: 1 << 20 });
     let detached = stdin::Detached { stream: reader, compression: Compression::Auto, framer };
-    let mut collector = Collector { chunks: Vec::new(), stopped: Arc::new(true.into()), watch: |_: &Chunk| false };
-    detached.run(&mut collector).expect("stopped");
+    let mut collector = Collector {
+        opened: Vec::new(),
+        chunks: Vec::new(),
+        next: Vec::new(),
+        stopped: Arc::new(true.into()),
+        watch: |_: &Chunk| false,
+    };
+    detached.run("pipe", &mut collector).expect("stopped");
     assert!(collector.chunks.is_empty());
 }
 

@@ -21,7 +21,7 @@ pub use config::*;
 pub use dirty::{DirtySlot, DirtySlots, InvalidSlots};
 pub use error::Error;
 pub use key_column::KeyColumn;
-pub use store::{OperatorId, Store};
+pub use store::{OperatorId, SavedState, Slot, Store};
 
 /// Expiry of a slot that never expires, milliseconds since the Unix epoch.
 pub(crate) const NEVER: i64 = i64::MAX;

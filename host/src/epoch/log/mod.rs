@@ -335,6 +335,16 @@ impl<D: Disk> Log<D> {
     }
 }
 
+/// The segment with which a new history begins, and its name: for the record of a state that was
+/// restored, also beside a log that is damaged.
+///
+/// # Errors
+/// When the record's header is too large.
+pub fn first_segment(record: &EpochRecord) -> Result<(String, Vec<u8>), LogError> {
+    let (header, frame) = (SegmentHeader { run: record.run, first: record.epoch }, Frame::prepared(record, 0, &[])?);
+    Ok((frame::segment_name(header.run, header.first), frame::segment_of(&frame, header)))
+}
+
 /// Writes half of a record and ends the process: what a loss of power may leave.
 fn tear(file: &mut impl DiskFile, parts: &[IoSlice<'_>]) -> ! {
     let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();

@@ -12,6 +12,7 @@
 mod broker;
 pub(super) mod disk;
 mod host;
+mod lives;
 mod random;
 mod store;
 mod world;
@@ -43,7 +44,7 @@ enum Mistake {
 /// One seed: an error when the oracle found something, or else whether a run was refused.
 fn run(seed: u64, mistake: Mistake, trace: bool) -> Result<Verdict, String> {
     let world = World::new(Random::new(seed), mistake, trace);
-    let verdict = host::lives(&world)?;
+    let verdict = lives::lives(&world)?;
     world.check_output(verdict == Verdict::Completed)?;
     Ok(verdict)
 }
@@ -80,7 +81,7 @@ fn every_input_position_has_its_effect_once() {
 fn a_seed_always_takes_the_same_way() {
     let way = |seed| {
         let world = World::new(Random::new(seed), Mistake::None, false);
-        let verdict = host::lives(&world).unwrap();
+        let verdict = lives::lives(&world).unwrap();
         (verdict, world.way())
     };
     let ways: Vec<_> = (0..50).map(way).collect();
@@ -111,7 +112,7 @@ fn the_seeds_meet_every_kind_of_failure() {
     ];
     for seed in 0..SEEDS {
         let world = World::new(Random::new(seed), Mistake::None, false);
-        host::lives(&world).unwrap();
+        lives::lives(&world).unwrap();
         let way = world.way();
         missing.retain(|kind| !way.iter().any(|step| step.contains(kind)));
         if missing.is_empty() {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::META_PREFIX;
 use super::{OperatorId, database_error};
-use crate::record::KEY_GROUPS;
+use crate::record::{KEY_GROUPS, KEY_HASH};
 use crate::state::Error;
 
 const META: &[u8] = b"\xFF\xFFmeta";
@@ -20,8 +20,6 @@ pub(super) const APPLIED_EPOCH: &[u8] = b"\xFF\xFFepoch";
 
 /// Format of keys and values as `layout.rs` has it.
 const FORMAT: u32 = 1;
-/// Hash from which the key groups come.
-const HASH: &str = "xxh3-64";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Meta {
@@ -31,12 +29,13 @@ struct Meta {
     operators: BTreeMap<String, u16>,
 }
 
-/// Reads the record, or writes the first one; gives ids to operators that have none. Returns all
-/// operators and the last applied epoch.
+/// Reads the record, or writes the first one; gives ids to operators that have none: those of
+/// `numbers`, and the next free ones. Returns all operators and the last applied epoch.
 pub(super) fn load_or_create(
     db: &DB,
     path: &Path,
     operators: &[&str],
+    numbers: &BTreeMap<String, u16>,
 ) -> Result<(BTreeMap<String, OperatorId>, u64), Error> {
     let failed = |error: rocksdb::Error| database_error(path, "read its format", &error);
     let found = db.get_pinned(META).map_err(failed)?;
@@ -45,22 +44,38 @@ pub(super) fn load_or_create(
         None if db.iterator(IteratorMode::Start).next().transpose().map_err(failed)?.is_some() => {
             return Err(mismatch(path, "it is a RocksDB database, but not one of Millstream's".into()));
         }
-        None => Meta { format: FORMAT, hash: HASH.into(), key_groups: KEY_GROUPS, operators: BTreeMap::new() },
+        None => Meta { format: FORMAT, hash: KEY_HASH.into(), key_groups: KEY_GROUPS, operators: BTreeMap::new() },
     };
     let known = meta.operators.len();
+    take_ids(&mut meta.operators, numbers).map_err(|problem| mismatch(path, problem))?;
     assign_ids(&mut meta.operators, operators)
         .ok_or_else(|| mismatch(path, format!("it has had {known} operators, and cannot number more")))?;
     if found.is_none() || meta.operators.len() > known {
         write(db, path, &meta)?;
     }
-    let applied = match db.get_pinned(APPLIED_EPOCH).map_err(failed)? {
-        None => 0,
-        Some(bytes) => u64::from_le_bytes(bytes.as_ref().try_into().map_err(|_| Error::Corrupt {
-            path: path.to_owned(),
-            detail: format!("its applied epoch has {} bytes instead of 8", bytes.len()),
-        })?),
+    Ok((ids(meta), applied_epoch(db, path)?))
+}
+
+/// Reads the record of a database that is only read: all operators and the last applied epoch.
+pub(super) fn load(db: &DB, path: &Path) -> Result<(BTreeMap<String, OperatorId>, u64), Error> {
+    let found = db.get_pinned(META).map_err(|error| database_error(path, "read its format", &error))?;
+    let Some(bytes) = found else {
+        return Err(mismatch(path, "it is a RocksDB database, but not one of Millstream's".into()));
     };
-    Ok((meta.operators.into_iter().map(|(name, id)| (name, OperatorId(id))).collect(), applied))
+    Ok((ids(check(path, &bytes)?), applied_epoch(db, path)?))
+}
+
+fn ids(meta: Meta) -> BTreeMap<String, OperatorId> {
+    meta.operators.into_iter().map(|(name, id)| (name, OperatorId(id))).collect()
+}
+
+fn applied_epoch(db: &DB, path: &Path) -> Result<u64, Error> {
+    let found = db.get_pinned(APPLIED_EPOCH).map_err(|error| database_error(path, "read its epoch", &error))?;
+    let Some(bytes) = found else { return Ok(0) };
+    Ok(u64::from_le_bytes(bytes.as_ref().try_into().map_err(|_| Error::Corrupt {
+        path: path.to_owned(),
+        detail: format!("its applied epoch has {} bytes instead of 8", bytes.len()),
+    })?))
 }
 
 /// Reads the record of an existing database and compares it with what this version writes.
@@ -80,8 +95,11 @@ fn check(path: &Path, bytes: &[u8]) -> Result<Meta, Error> {
         return Err(mismatch(path, format!("its format is {format}, and this version reads format {FORMAT}")));
     }
     let meta: Meta = serde_json::from_slice(bytes).map_err(unreadable)?;
-    if meta.hash != HASH {
-        return Err(mismatch(path, format!("its keys are hashed with {}, and this version uses {HASH}", meta.hash)));
+    if meta.hash != KEY_HASH {
+        return Err(mismatch(
+            path,
+            format!("its keys are hashed with {}, and this version uses {KEY_HASH}", meta.hash),
+        ));
     }
     if meta.key_groups != KEY_GROUPS {
         let found = meta.key_groups;
@@ -92,6 +110,25 @@ fn check(path: &Path, bytes: &[u8]) -> Result<Meta, Error> {
         return Err(Error::Corrupt { path: path.to_owned(), detail });
     }
     Ok(meta)
+}
+
+/// Takes ids that were given elsewhere.
+fn take_ids(ids: &mut BTreeMap<String, u16>, numbers: &BTreeMap<String, u16>) -> Result<(), String> {
+    for (name, number) in numbers {
+        match ids.get(name) {
+            Some(id) if id == number => {}
+            Some(id) => return Err(format!("operator `{name}` has the number {id} in it, and {number} is expected")),
+            None if ids.values().any(|id| id == number) => {
+                return Err(format!(
+                    "operator `{name}` is expected to have the number {number}, which another one has"
+                ));
+            }
+            None => {
+                ids.insert(name.clone(), *number);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Gives the next free ids to names that have none; `None` when there are no more.
@@ -136,6 +173,17 @@ mod tests {
         assert_eq!(assign_ids(&mut ids, &["b", "a"]), Some(()));
         assert_eq!(assign_ids(&mut ids, &["c", "a", "b"]), Some(()));
         assert_eq!(ids, BTreeMap::from([("b".into(), 0), ("a".into(), 1), ("c".into(), 2)]));
+    }
+
+    #[test]
+    fn ids_from_elsewhere_are_taken_unless_they_contradict() {
+        let number = |name: &str, id: u16| BTreeMap::from([(name.to_owned(), id)]);
+        let mut ids = number("a", 3);
+        assert_eq!(take_ids(&mut ids, &BTreeMap::from([("a".into(), 3), ("b".into(), 0)])), Ok(()));
+        assert_eq!(assign_ids(&mut ids, &["c"]), Some(()));
+        assert_eq!(ids, BTreeMap::from([("a".into(), 3), ("b".into(), 0), ("c".into(), 4)]));
+        assert!(take_ids(&mut ids, &number("a", 4)).is_err_and(|e| e.contains("number 3")));
+        assert!(take_ids(&mut ids, &number("d", 4)).is_err_and(|e| e.contains("another one")));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 pub(super) mod layout;
 mod meta;
 mod options;
+mod saved;
 #[cfg(test)]
 mod tests;
 mod ttl;
@@ -21,7 +22,10 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, WriteBatch, WriteOptions};
+
+pub use self::saved::{SavedState, Slot};
 
 use self::layout::StoredSlot;
 use super::{Config, DirtySlot, DirtySlots, Error};
@@ -72,6 +76,18 @@ impl Store {
     /// # Errors
     /// When the folder is in use, damaged, or of another format; nothing in it is changed then.
     pub fn open(config: &Config, operators: &[&str]) -> Result<Arc<Self>, Error> {
+        Self::open_numbered(config, operators, &BTreeMap::new())
+    }
+
+    /// The same, for slots that were kept elsewhere and carry these numbers for their operators.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when the database has other numbers.
+    pub fn open_numbered(
+        config: &Config,
+        operators: &[&str],
+        numbers: &BTreeMap<String, u16>,
+    ) -> Result<Arc<Self>, Error> {
         let path = config.path.clone();
         options::check_folder(&path)?;
         let expired_by = Arc::new(AtomicI64::new(i64::MIN));
@@ -79,7 +95,7 @@ impl Store {
         // Named, so that the batched reads, which want a column family, have its handle.
         let family = [(DEFAULT_COLUMN_FAMILY_NAME, options.clone())];
         let db = DB::open_cf_with_opts(&options, &path, family).map_err(|error| open_error(&path, &error))?;
-        let (names, applied) = meta::load_or_create(&db, &path, operators)?;
+        let (names, applied) = meta::load_or_create(&db, &path, operators, numbers)?;
         Ok(Arc::new(Self {
             db,
             path,
@@ -98,6 +114,11 @@ impl Store {
         self.operators.get(name).copied().ok_or_else(|| Error::UnknownOperator { name: name.to_owned() })
     }
 
+    /// All operators that the store has had, and what stands for them.
+    pub fn operators(&self) -> &BTreeMap<String, OperatorId> {
+        &self.operators
+    }
+
     /// The last epoch that the store holds; 0 before the first.
     pub fn applied_epoch(&self) -> u64 {
         self.applied.load(Ordering::Acquire)
@@ -113,19 +134,37 @@ impl Store {
         if epoch <= applied {
             return Err(Error::EpochOrder { epoch, applied });
         }
-        let mut batch = WriteBatch::with_capacity_bytes(slots.iter().map(|s| s.bytes().len()).sum::<usize>() + 64);
-        for DirtySlot { key, value } in sorted(slots) {
-            match value {
-                Some(value) => batch.put(key, value),
-                None => batch.delete(key),
-            }
-        }
+        let mut batch = write_batch(slots);
         batch.put(meta::APPLIED_EPOCH, epoch.to_le_bytes());
-        let mut unlogged = WriteOptions::default();
-        unlogged.disable_wal(true);
-        self.db.write_opt(batch, &unlogged).map_err(|error| self.failed("apply an epoch", &error))?;
+        self.db.write_opt(batch, &unlogged()).map_err(|error| self.failed("apply an epoch", &error))?;
         self.applied.store(epoch, Ordering::Release);
         Ok(())
+    }
+
+    /// Writes slots that belong to no epoch yet: a part of a state that is being restored. Only the
+    /// [`apply`](Self::apply) that follows makes the whole one of an epoch.
+    ///
+    /// # Errors
+    /// When the database cannot write.
+    pub fn put_slots(&self, slots: &DirtySlots) -> Result<(), Error> {
+        let batch = write_batch(std::slice::from_ref(slots));
+        self.db.write_opt(batch, &unlogged()).map_err(|error| self.failed("restore slots", &error))
+    }
+
+    /// Makes `folder`, which must not exist, a copy of the database as it is after some epoch, for
+    /// [`SavedState::open`] or [`Store::open`]. Table files are linked, not copied, where the file
+    /// system allows. Epochs can be applied meanwhile: each is one write, so the copy ends with one.
+    /// Nothing in the copy is brought to disk yet.
+    ///
+    /// # Errors
+    /// When the database cannot be flushed or the folder not be written.
+    pub fn checkpoint(&self, folder: &Path) -> Result<(), Error> {
+        // Without a write-ahead log the copy has what was flushed. RocksDB flushes once more; what it
+        // has to flush then, and what the copy waits for, is little.
+        self.flush()?;
+        Checkpoint::new(&self.db)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(folder))
+            .map_err(|error| self.failed("copy the database", &error))
     }
 
     /// Lets slots that expired at or before `event_time_ms` be collected from disk. The time must
@@ -193,6 +232,23 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("path", &self.path).field("applied", &self.applied).finish_non_exhaustive()
     }
+}
+
+fn write_batch(slots: &[DirtySlots]) -> WriteBatch {
+    let mut batch = WriteBatch::with_capacity_bytes(slots.iter().map(|s| s.bytes().len()).sum::<usize>() + 64);
+    for DirtySlot { key, value } in sorted(slots) {
+        match value {
+            Some(value) => batch.put(key, value),
+            None => batch.delete(key),
+        }
+    }
+    batch
+}
+
+fn unlogged() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.disable_wal(true);
+    options
 }
 
 /// The slots in about the order of their keys (by their first sixteen bytes): neighbours in the

@@ -69,6 +69,15 @@ fn tables(config: &Config) -> BlockBasedOptions {
     tables
 }
 
+/// Options of a database that is only read, once and in order.
+pub(super) fn read_only() -> Options {
+    let mut options = Options::default();
+    options.set_max_open_files(OPEN_FILES);
+    options.set_log_level(LogLevel::Warn);
+    options.set_keep_log_file_num(1);
+    options
+}
+
 /// Creates the folder, and refuses one that is no database but holds something: RocksDB would
 /// begin an empty database among what is there.
 pub(super) fn check_folder(path: &Path) -> Result<(), Error> {

@@ -218,3 +218,90 @@ fn slots_overwritten_many_times_keep_their_last_value_across_flushes() {
     let store = open(folder.path(), &["a"]).unwrap();
     (0..50).for_each(|key| assert_eq!(get(&store, "a", &key.to_string()), Some(last(key))));
 }
+
+/// All slots of an operator, by key.
+fn saved(state: &SavedState, operator: &str) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    for group in 0..KEY_GROUPS {
+        let each = |slot: Slot<'_>| {
+            assert_eq!(group, key_group(crate::record::hash_key(slot.key)));
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            out.push((text(slot.key), text(slot.bytes)));
+            Ok::<_, Error>(())
+        };
+        state.slots(state.operators()[operator], group, each).unwrap();
+    }
+    out.sort();
+    out
+}
+
+#[test]
+fn a_copy_has_what_was_applied_before_it_and_nothing_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("db"), &["a", "b"]).unwrap();
+    let first = slots(&store, "a", 7, &[("k", Some((NEVER, "old"))), ("l", Some((1, "expired"))), ("m", None)]);
+    store.apply(7, &[first, slots(&store, "b", 7, &[("k", Some((NEVER, "of b")))])]).unwrap();
+    let copy = folder.path().join("copy");
+    store.checkpoint(&copy).unwrap();
+    store.apply(8, &[slots(&store, "a", 8, &[("k", Some((NEVER, "new")))])]).unwrap();
+    let state = SavedState::open(&copy).unwrap();
+    assert_eq!(state.epoch(), 7);
+    let pair = |key: &str, slot: &str| (key.to_owned(), slot.to_owned());
+    assert_eq!(saved(&state, "a"), [pair("k", "old"), pair("l", "expired")]);
+    assert_eq!(saved(&state, "b"), [pair("k", "of b")]);
+    drop(state);
+    // The copy is a database like any other, and changing it does not change where it came from.
+    let other = open(&copy, &["a"]).unwrap();
+    other.apply(8, &[slots(&other, "a", 8, &[("k", Some((NEVER, "other")))])]).unwrap();
+    other.compact();
+    assert_eq!(get(&store, "a", "k").as_deref(), Some("new"));
+}
+
+#[test]
+fn a_copy_taken_while_epochs_are_applied_ends_with_an_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("db"), &["a"]).unwrap();
+    let keys: Vec<String> = (0..500).map(|key| format!("key {key}")).collect();
+    let epoch = |epoch: u64| {
+        let slot = format!("{epoch:08}");
+        let changed: Vec<_> = keys.iter().map(|key| (key.as_str(), Some((NEVER, slot.as_str())))).collect();
+        store.apply(epoch, &[slots(&store, "a", epoch, &changed)]).unwrap();
+    };
+    epoch(1);
+    let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
+    std::thread::scope(|scope| {
+        // Dropped here, so that a failed assertion ends the writer too.
+        let stop = stop;
+        let writer = scope.spawn(|| {
+            let mut next = 2;
+            while stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Empty) {
+                epoch(next);
+                next += 1;
+            }
+            next
+        });
+        for copy in 0..5 {
+            let copy = folder.path().join(format!("copy {copy}"));
+            store.checkpoint(&copy).unwrap();
+            let state = SavedState::open(&copy).unwrap();
+            let found = saved(&state, "a");
+            assert_eq!(found.len(), keys.len());
+            let expected = format!("{:08}", state.epoch());
+            assert!(found.iter().all(|(_, slot)| *slot == expected), "half of an epoch is in the copy");
+        }
+        drop(stop);
+        assert!(writer.join().unwrap() > 2, "nothing was applied meanwhile");
+    });
+}
+
+#[test]
+fn restored_slots_belong_to_the_epoch_that_is_applied_after_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("db"), &["a"]).unwrap();
+    store.put_slots(&slots(&store, "a", 0, &[("k", Some((NEVER, "x")))])).unwrap();
+    assert_eq!(store.applied_epoch(), 0);
+    store.apply(41, &[]).unwrap();
+    assert_eq!((store.applied_epoch(), get(&store, "a", "k").as_deref()), (41, Some("x")));
+    store.checkpoint(&folder.path().join("copy")).unwrap();
+    assert_eq!(SavedState::open(&folder.path().join("copy")).unwrap().epoch(), 41);
+}
