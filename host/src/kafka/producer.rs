@@ -176,6 +176,11 @@ impl Producer {
         &self.inner
     }
 
+    /// Instead of an error that only says that there was no answer, why there is none.
+    pub(super) fn or_refusal(&self, error: Error) -> Error {
+        self.inner.context().log.or_refusal(error)
+    }
+
     /// Why it does not come back, for messages of calls that only timed out.
     pub(super) fn last(&self) -> String {
         self.inner.context().log.last()
