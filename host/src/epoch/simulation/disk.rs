@@ -83,6 +83,11 @@ impl SimDisk {
         names.iter().map(|(name, file)| (name.clone(), file.content.borrow().bytes.len())).collect()
     }
 
+    /// What a file holds.
+    pub(in crate::epoch) fn bytes(&self, name: &str) -> Vec<u8> {
+        self.find(name).unwrap().content.borrow().bytes.clone()
+    }
+
     /// Changes a file, on disk and all.
     pub(in crate::epoch) fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let file = self.0.names.borrow().get(name).cloned().unwrap();
