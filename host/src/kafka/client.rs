@@ -46,7 +46,11 @@ const CONSUMER: &[(&str, &str)] = &[
     // Where the lag is read.
     ("statistics.interval.ms", "1000"),
 ];
-const PRODUCER: &[(&str, &str)] = &[("queue.buffering.max.kbytes", "32768")];
+const PRODUCER: &[(&str, &str)] = &[
+    ("queue.buffering.max.kbytes", "32768"),
+    // A topic that is missing is told soon.
+    ("topic.metadata.propagation.max.ms", "10000"),
+];
 
 /// Properties by name.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -28,6 +28,8 @@ use super::{GroupConfig, Lag, Partition};
 
 /// Longest wait for an answer of a broker in one call.
 const ANSWER: Duration = Duration::from_secs(5);
+/// Log lines and errors that are taken in at most before the source polls.
+const EVENTS: usize = 100;
 
 /// What a consumer has for its source.
 #[derive(Debug)]
@@ -100,25 +102,34 @@ impl Consumer {
     /// # Errors
     /// [`Kind::Retry`] when no broker answers.
     pub fn check_topics(&self) -> Result<(), Error> {
-        for topic in &self.group.topics {
-            let found = self
-                .inner
-                .fetch_metadata(Some(topic), ANSWER)
-                .map_err(|error| self.failed("ask for topics", &error))?;
-            let error = found.topics().iter().find(|t| t.name() == topic).and_then(|t| t.error());
-            match error.map(Code::from) {
-                None => {}
-                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-                    let message = format!("there is no topic `{topic}`{}; create it, or correct `topics`", self.at());
-                    return Err(Error::new(Kind::Stop, message));
-                }
-                Some(code) => {
-                    let doing = format!("cannot read topic `{topic}`{}", self.at());
-                    return Err(Error::of(doing, &KafkaError::MetadataFetch(code)));
-                }
+        let checked = self.group.topics.iter().try_for_each(|topic| self.check_topic(topic));
+        if checked.is_err() {
+            // Why there is no answer comes as events, and nobody polls yet.
+            for _ in 0..EVENTS {
+                let _ = self.inner.poll(Duration::ZERO);
+            }
+            if let Some((code, _)) = self.inner.client().fatal_error() {
+                return Err(self.fatal(code));
             }
         }
-        Ok(())
+        checked.map_err(|error| self.inner.context().log.or_refusal(error))
+    }
+
+    fn check_topic(&self, topic: &str) -> Result<(), Error> {
+        let failed = |error| self.failed("ask for topics", &error);
+        let found = self.inner.fetch_metadata(Some(topic), ANSWER).map_err(failed)?;
+        let error = found.topics().iter().find(|t| t.name() == topic).and_then(|t| t.error());
+        match error.map(Code::from) {
+            None => Ok(()),
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                let message = format!("there is no topic `{topic}`{}; create it, or correct `topics`", self.at());
+                Err(Error::new(Kind::Stop, message))
+            }
+            Some(code) => {
+                let doing = format!("cannot read topic `{topic}`{}", self.at());
+                Err(Error::of(doing, &KafkaError::MetadataFetch(code)))
+            }
+        }
     }
 
     /// The next event, waiting at most `wait` for one.
@@ -135,22 +146,10 @@ impl Consumer {
             Some(Ok(message)) => return Ok(Event::Message(Message(message))),
             Some(Err(error)) => error,
         };
-        if let KafkaError::MessageConsumptionFatal(Code::FencedInstanceId) = error {
-            let message = format!(
-                "another process has taken over as this member of group `{}`{}; give each process its own \
-                 `[kafka] transactional_id`",
-                self.group.group,
-                self.at()
-            );
-            return Err(Error::new(Kind::Fenced, message));
-        }
         match error {
+            KafkaError::MessageConsumptionFatal(code) => Err(self.fatal(code)),
             KafkaError::MessageConsumption(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Ok(Event::OutOfRange),
-            // Logged already. What passes by itself is no reason to end, and after the interval
-            // between two polls was exceeded the partitions are lost, which is an event of its own.
-            KafkaError::MessageConsumption(code) if of_code(code) == Kind::Retry || code == Code::PollExceeded => {
-                Ok(Event::Nothing)
-            }
+            KafkaError::MessageConsumption(code) if !ends(code) => Ok(Event::Nothing),
             error => Err(self.failed(&format!("go on{}", self.inner.context().log.last()), &error)),
         }
     }
@@ -226,6 +225,21 @@ impl Consumer {
         self.inner.group_metadata()
     }
 
+    /// An error after which the consumer is of no use any more.
+    fn fatal(&self, code: Code) -> Error {
+        if code != Code::FencedInstanceId {
+            let doing = format!("go on{}", self.inner.context().log.last());
+            return self.failed(&doing, &KafkaError::MessageConsumptionFatal(code));
+        }
+        let message = format!(
+            "another process has taken over as this member of group `{}`{}; give each process its own `[kafka] \
+             transactional_id`",
+            self.group.group,
+            self.at()
+        );
+        Error::new(Kind::Fenced, message)
+    }
+
     fn failed(&self, doing: &str, error: &KafkaError) -> Error {
         let last =
             if super::error::classify(error) == Kind::Retry { self.inner.context().log.last() } else { String::new() };
@@ -253,6 +267,14 @@ impl std::fmt::Debug for Consumer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Consumer").field("group", &self.group).finish_non_exhaustive()
     }
+}
+
+/// Whether an error of a consumer ends it. Most are for information, and logged: librdkafka connects,
+/// authenticates and joins again by itself. After the interval between two polls was exceeded the
+/// partitions are lost, which is an event of its own.
+fn ends(code: Code) -> bool {
+    let connects = matches!(code, Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL);
+    of_code(code) == Kind::Stop && !connects
 }
 
 /// A list of partitions for librdkafka.

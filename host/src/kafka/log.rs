@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use super::error::{Kind, code, of_code};
+use super::error::{Error, Kind, code, of_code};
 
 /// Lines of one level that are written in a [`WINDOW`]: enough to see what happens.
 const LINES: u32 = 10;
@@ -22,6 +22,8 @@ pub(super) struct Log {
     levels: Mutex<[Window; 4]>,
     /// The last thing that went wrong, for messages that would otherwise only say "timed out".
     last: Mutex<Option<String>>,
+    /// What a broker said when it refused who we are.
+    refusal: Mutex<Option<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,7 +50,7 @@ impl Window {
 
 impl Log {
     pub(super) fn new(node: impl Into<String>) -> Self {
-        Self { node: node.into(), levels: Mutex::default(), last: Mutex::default() }
+        Self { node: node.into(), levels: Mutex::default(), last: Mutex::default(), refusal: Mutex::default() }
     }
 
     /// A log line of librdkafka.
@@ -73,6 +75,10 @@ impl Log {
         if code != Code::AutoOffsetReset {
             self.remember(reason);
         }
+        // Not what TLS says: a broker that goes down in a handshake looks like a wrong certificate.
+        if matches!(code, Code::Authentication | Code::SaslAuthenticationFailed) {
+            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
         let is_told = of_code(code) == Kind::Retry && code != Code::AllBrokersDown;
         self.write(if is_told { 3 } else { 1 }, "ERROR", reason);
     }
@@ -81,6 +87,19 @@ impl Log {
     pub(super) fn last(&self) -> String {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().map(|reason| format!(" (last error: {reason})")).unwrap_or_default()
+    }
+
+    /// Instead of an error that only says that there was no answer, that a broker refused who we are:
+    /// waiting does not help then.
+    pub(super) fn or_refusal(&self, error: Error) -> Error {
+        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        match refusal.as_ref().filter(|_| error.kind == Kind::Retry) {
+            Some(reason) => {
+                let message = format!("{}; {reason}; check the `sasl.*` properties of the client", error.message);
+                Error { kind: Kind::Stop, message }
+            }
+            None => error,
+        }
     }
 
     fn remember(&self, reason: &str) {
@@ -107,6 +126,19 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_refused_need_not_wait() {
+        let log = Log::new("source `in`");
+        let error = Error { kind: Kind::Retry, message: "no answer".into() };
+        assert_eq!(log.or_refusal(error.clone()), error);
+        log.event(&KafkaError::Global(Code::Authentication), "wrong password");
+        let refused = log.or_refusal(error);
+        assert_eq!(refused.kind, Kind::Stop);
+        assert!(refused.message.contains("wrong password"), "{refused}");
+        let other = Error { kind: Kind::Rewind, message: "no".into() };
+        assert_eq!(log.or_refusal(other.clone()), other);
+    }
 
     #[test]
     fn lines_beyond_a_few_are_counted_and_told_with_the_next() {

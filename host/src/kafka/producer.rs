@@ -18,7 +18,8 @@ use super::log::Log;
 
 /// How long the thread that takes reports waits for one: as long it may outlive its producer.
 const LOOK: Duration = Duration::from_millis(100);
-/// Wait for records that are being sent: a batch of them takes a few milliseconds.
+/// Wait for records that are being sent: a batch of them takes a few milliseconds. Slept, as a poll
+/// of the client that is so short turns round without waiting; reports have a thread of their own.
 const MOMENT: Duration = Duration::from_millis(1);
 /// Longest wait of a flush at-least-once: librdkafka gives up a message by itself after
 /// `message.timeout.ms`, and then there is a report.
@@ -102,7 +103,7 @@ impl Producer {
                     if stopped() {
                         return Err(self.closed());
                     }
-                    self.inner.poll(MOMENT);
+                    std::thread::sleep(MOMENT);
                     self.check()?;
                     next = again;
                 }
@@ -132,7 +133,7 @@ impl Producer {
                 Err(KafkaError::Flush(Code::OperationTimedOut)) => {}
                 Err(error) => return Err(Error::of(format_args!("cannot flush to {}", self.brokers), &error)),
             }
-            self.inner.poll(MOMENT);
+            std::thread::sleep(MOMENT);
             self.check()?;
             if stopped() {
                 return Err(self.closed());
@@ -174,6 +175,11 @@ impl Producer {
 
     pub(super) fn inner(&self) -> &Arc<BaseProducer<Reports>> {
         &self.inner
+    }
+
+    /// Instead of an error that only says that there was no answer, why there is none.
+    pub(super) fn or_refusal(&self, error: Error) -> Error {
+        self.inner.context().log.or_refusal(error)
     }
 
     /// Why it does not come back, for messages of calls that only timed out.

@@ -110,9 +110,9 @@ impl Transactor {
         let Some(client) = &config.producer else {
             return Err(Error::new(Kind::Stop, "no sink writes transactions"));
         };
-        topic::ensure(config)?;
         let id = &config.transactional_id;
         let producer = Producer::create("the exactly-once sinks", client, &client.producer(id, "sinks", true))?;
+        topic::ensure(config).map_err(|error| producer.or_refusal(error))?;
         let transactor = Self {
             config: config.clone(),
             process: process.to_owned(),
@@ -135,8 +135,9 @@ impl Transactor {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            let described = self.failed("begin to write transactions", &error);
-            if stopped() || !is_retriable(&error) {
+            let described = self.producer.or_refusal(self.failed("begin to write transactions", &error));
+            let is_refused = described.kind != classify(&error);
+            if stopped() || !is_retriable(&error) || is_refused {
                 return Err(described);
             }
             match classify(&error) {

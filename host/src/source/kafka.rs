@@ -37,6 +37,8 @@ use crate::record::Position;
 const POLL: Duration = Duration::from_millis(50);
 /// Pause before a broker that does not answer is asked again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How often that is told.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A source that is about to join its group.
 pub(super) struct KafkaSource {
@@ -326,15 +328,15 @@ impl Reading<'_> {
 
 /// Asks until a broker answers.
 fn again<T>(output: &dyn Output, mut ask: impl FnMut() -> Result<T, kafka::Error>) -> Result<T, End> {
-    let mut told = false;
+    let mut told: Option<Instant> = None;
     loop {
         match ask() {
             Ok(answer) => return Ok(answer),
             Err(error) if error.kind != kafka::Kind::Retry => return Err(error.into()),
             Err(error) => {
-                if !told {
+                if told.is_none_or(|told| told.elapsed() >= PATIENCE) {
                     tracing::warn!(%error, "waiting for an answer");
-                    told = true;
+                    told = Some(Instant::now());
                 }
             }
         }
