@@ -3,13 +3,17 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENV := . scripts/env.sh &&
 
-.PHONY: help setup build plugins fixtures demo test lint fmt bench model clean
+.PHONY: help setup setup-tests build plugins fixtures demo test lint fmt bench model clean
 
 help: ## lists the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: ## installs what a fresh machine lacks, and says what and why
 	@scripts/setup.sh
+
+# What only tests need. Where it cannot be had, they say SKIPPED and are counted.
+setup-tests: setup ## what only tests need: an S3 server (without it they say SKIPPED)
+	@scripts/setup-s3.sh >/dev/null || true
 
 build: setup plugins ## the host at bin/millstream, the plugins at bin/plugins/*.wasm
 	@$(ENV) cargo build --release --locked --package millstream
@@ -24,7 +28,7 @@ fixtures: setup
 demo: build ## a fraud-scoring pipeline over 1,000,000 transactions, with a plugin swapped half-way
 	@$(ENV) examples/fraud-scoring/demo.sh
 
-test: build fixtures ## every test
+test: build fixtures setup-tests ## every test
 	@$(ENV) scripts/test.sh
 
 lint: setup ## formatting and clippy, warnings are errors

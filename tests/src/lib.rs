@@ -1,6 +1,8 @@
 //! The harness of the end-to-end tests: a pipeline file in a folder of its own, the real host
 //! binary, and what came out.
 
+pub mod s3;
+
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
