@@ -35,6 +35,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 const RETRIES: usize = 5;
 /// No further try is begun after this time.
 const RETRY_FOR: Duration = Duration::from_secs(60);
+/// Tries to create what another process creates at the same moment, and the time between two.
+const CREATE_TRIES: usize = 50;
+const CREATE_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of a part of an upload or download: what is in memory, and what is lost by a broken
 /// connection. S3 takes 10,000 parts, so files up to 78 GiB.
 const PART: usize = 8 << 20;
@@ -158,17 +161,24 @@ impl Storage {
     /// When the storage cannot tell or cannot write.
     pub fn create(&self, name: &str, bytes: &[u8]) -> Result<bool, Error> {
         let path = self.path(name)?;
-        let put = self.objects.put_opts(&path, payload(bytes), PutMode::Create.into());
-        match self.runtime.block_on(put) {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => match self.get(name, bytes.len() as u64) {
-                Ok(found) => Ok(found == bytes),
+        for _ in 0..CREATE_TRIES {
+            let put = self.objects.put_opts(&path, payload(bytes), PutMode::Create.into());
+            match self.runtime.block_on(put) {
+                Ok(_) => return Ok(true),
+                Err(object_store::Error::AlreadyExists { .. }) => {}
+                Err(error) => return Err(self.failed("create", name, error)),
+            }
+            match self.get(name, bytes.len() as u64) {
+                Ok(found) => return Ok(found == bytes),
                 // Longer than ours, so another one.
-                Err(Error::Damaged { .. }) => Ok(false),
-                Err(other) => Err(other),
-            },
-            Err(error) => Err(self.failed("create", name, error)),
+                Err(Error::Damaged { .. }) => return Ok(false),
+                // A bucket refuses what another process is creating just now. It may yet fail to.
+                Err(error) if error.is_missing() => std::thread::sleep(CREATE_PAUSE),
+                Err(error) => return Err(error),
+            }
         }
+        let detail = "another process keeps creating it, and it is never there".to_owned();
+        Err(self.refused("create", name, detail, CHECK_BUCKET))
     }
 
     /// Writes an object, in place of one of the same name.
