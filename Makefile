@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENV := . scripts/env.sh &&
 
-.PHONY: help setup setup-tests build plugins fixtures demo test lint fmt bench model clean
+.PHONY: help setup setup-tests build plugins fixtures demo test crash-loop lint fmt bench model clean
 
 help: ## lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -12,7 +12,8 @@ setup: ## installs what a fresh machine lacks, and says what and why
 	@scripts/setup.sh
 
 # What only tests need. Where it cannot be had, they say SKIPPED and are counted.
-setup-tests: setup ## what only tests need: an S3 server (without it they say SKIPPED)
+setup-tests: setup ## what only tests need: a Kafka broker, an S3 server (without them they say SKIPPED)
+	@scripts/setup-kafka.sh >/dev/null || true
 	@scripts/setup-s3.sh >/dev/null || true
 
 build: setup plugins ## the host at bin/millstream, the plugins at bin/plugins/*.wasm
@@ -30,6 +31,9 @@ demo: build ## a fraud-scoring pipeline over 1,000,000 transactions, with a plug
 
 test: build fixtures setup-tests ## every test
 	@$(ENV) scripts/test.sh
+
+crash-loop: build fixtures setup-tests ## kill -9 under load, KILLS=1000 times (CRASH="--seed 7 --sink kafka" for more)
+	@$(ENV) cargo run --quiet --release --locked --package millstream-tests --bin crash-loop -- --kills $${KILLS:-1000} $(CRASH)
 
 lint: setup ## formatting and clippy, warnings are errors
 	@scripts/lint.sh

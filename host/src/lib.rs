@@ -11,6 +11,7 @@ pub mod config;
 pub mod dataflow;
 pub mod epoch;
 pub mod inference;
+pub mod kafka;
 pub mod operator;
 pub mod progress;
 pub mod record;

@@ -2,10 +2,16 @@
 
 mod checkpoint;
 mod cli;
+mod crash;
 mod csv;
+mod disk_faults;
 mod features;
 mod guests;
 mod input;
+mod kafka;
+mod kafka_faults;
+mod oracle;
+mod proxy;
 mod s3;
 mod scoring;
 mod signals;

@@ -96,9 +96,13 @@ fn imports_point_one_way() {
                 wrong.push(format!("{} imports `{name}`", relative.display()));
             }
         }
-        for (library, home) in
-            [("wasmtime", "operator"), ("ort", "inference"), ("rocksdb", "state"), ("object_store", "checkpoint")]
-        {
+        for (library, home) in [
+            ("wasmtime", "operator"),
+            ("ort", "inference"),
+            ("rocksdb", "state"),
+            ("object_store", "checkpoint"),
+            ("rdkafka", "kafka"),
+        ] {
             let used = code.contains(&format!("use {library}::")) || code.contains(&format!(" {library}::"));
             if used && module != home {
                 wrong.push(format!("{} knows `{library}`, which only `{home}` may", relative.display()));

@@ -1,7 +1,11 @@
 //! The harness of the end-to-end tests: a pipeline file in a folder of its own, the real host
 //! binary, and what came out.
 
+pub mod crash;
+pub mod kafka;
+pub mod proxy;
 pub mod s3;
+mod skip;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use skip::skip;
 
 /// Longest that a test waits for a host: far beyond what a busy machine needs, so that only one
 /// that hangs gets there.
@@ -50,9 +56,7 @@ pub fn real_transactions(test: &str) -> Option<PathBuf> {
     let path = std::env::var_os("MILLSTREAM_TEST_DATA").map(|d| Path::new(&d).join("transactions.jsonl.gz"));
     let found = path.filter(|p| p.is_file());
     if found.is_none() {
-        // Past the test runner's capture, so that it is seen in a green run too.
-        let line = format!("SKIPPED {test}: no transactions.jsonl.gz in MILLSTREAM_TEST_DATA\n");
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        skip(test, "no transactions.jsonl.gz in MILLSTREAM_TEST_DATA");
     }
     found
 }

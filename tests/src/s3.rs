@@ -1,7 +1,6 @@
 //! An S3 server of a test: versitygw, which `make setup-tests` leaves in the per-user cache, on
 //! loopback with folders of its own.
 
-use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::PATIENCE;
+use crate::{PATIENCE, skip};
 
 /// Made up for servers that live as long as a test.
 const ACCESS: [&str; 2] = ["tester", "a-secret-of-the-test"];
@@ -72,15 +71,5 @@ impl Drop for S3 {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// Says so past the test runner's capture, and where `make test` counts it.
-fn skip(test: &str, reason: &str) {
-    let line = format!("SKIPPED {test}: {reason}\n");
-    let _ = std::io::stderr().write_all(line.as_bytes());
-    let counted = std::env::var_os("MILLSTREAM_SKIPPED");
-    if let Some(Ok(mut file)) = counted.map(|path| std::fs::OpenOptions::new().append(true).create(true).open(path)) {
-        let _ = file.write_all(line.as_bytes());
     }
 }

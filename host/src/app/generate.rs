@@ -52,8 +52,10 @@ pub fn generate_transactions(options: &Transactions, progress: &Progress) -> Res
     };
     let config = sink::Config { name: "generate".into(), connector, format, fields: None };
     let failed = |e: sink::Error| Error::Failed(e.message);
-    let mut sink =
-        BufWriter::with_capacity(CHUNK, Writing { sink: sink::open(&config, None).map_err(failed)?, bytes: 0 });
+    let mut sink = BufWriter::with_capacity(
+        CHUNK,
+        Writing { sink: sink::open(&config, None, &sink::KafkaParts::default()).map_err(failed)?, bytes: 0 },
+    );
     let io = |e: std::io::Error| Error::Failed(e.to_string());
     if format == Format::Csv {
         sink.write_all(Generator::header_csv()).map_err(io)?;

@@ -192,7 +192,8 @@ impl Job {
         let mut sources: Vec<SourcePart<'_>> = Vec::new();
         let mut bytes = Some(0);
         for config in &pipeline.sources {
-            let source = source::open(config, pipeline.dataflow.batch_rows, pipeline.dataflow.batch_bytes)?;
+            let source =
+                source::open(config, pipeline.dataflow.batch_rows, pipeline.dataflow.batch_bytes, &Arc::default())?;
             bytes = bytes.zip(source.total_bytes()).map(|(a, b)| a + b);
             let decoder = || {
                 let new =
@@ -206,7 +207,10 @@ impl Job {
         self.memory.replayable(sources.iter().all(|s| s.source.replayable()));
         let mut sinks = Vec::new();
         for (config, _) in &pipeline.sinks {
-            sinks.push((sink::open(config, recovered.sinks.get(&config.name))?, config.format));
+            sinks.push((
+                sink::open(config, recovered.sinks.get(&config.name), &sink::KafkaParts::default())?,
+                config.format,
+            ));
         }
         let events = Events::default();
         self.control.attach(events.handle());

@@ -200,6 +200,7 @@ fn source_node(config: &source::Config) -> Node {
             source::GeneratorKind::Vectors(size) => format!("generated vectors of {size}"),
             source::GeneratorKind::VectorLines(size) => format!("generated vectors of {size}, as JSON lines"),
         },
+        source::Connector::Kafka(kafka) => format!("Kafka topics {}, group {}", kafka.topics.join(", "), kafka.group),
     };
     Node { kind: "source", name: config.name.clone(), about }
 }
@@ -210,6 +211,7 @@ fn sink_node(config: &sink::Config) -> Node {
         sink::Connector::File { path, .. } => format!("file {}, {format}", path.display()),
         sink::Connector::Stdout => format!("standard output, {format}"),
         sink::Connector::Blackhole => "counted and dropped".to_owned(),
+        sink::Connector::Kafka(kafka) => format!("Kafka topic {}", kafka.topic),
     };
     Node { kind: "sink", name: config.name.clone(), about }
 }

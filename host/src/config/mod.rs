@@ -8,6 +8,7 @@
 mod context;
 mod diagnostic;
 mod graph;
+mod kafka;
 mod nearest;
 mod operator;
 mod overrides;
@@ -127,13 +128,18 @@ fn read(cx: &Context<'_>, table: &tree::Table, file: &Path) -> Pipeline {
     let mut root = Reader::root(cx, table);
     let settings = settings::pipeline(&mut root);
     let (onnxruntime, models) = settings::models(&mut root);
-    let sources = named(&mut root, "source", "a source").into_iter().map(|(n, r)| source::read(n, r)).collect();
+    let mut kafka = kafka::settings(&mut root, &settings.name);
+    let identity = &kafka.transactional_id;
+    let sources =
+        named(&mut root, "source", "a source").into_iter().map(|(n, r)| source::read(n, r, identity)).collect();
     let operators =
         named(&mut root, "operator", "an operator").into_iter().map(|(n, r)| operator::read(n, r)).collect();
-    let sinks = named(&mut root, "sink", "a sink").into_iter().map(|(n, r)| (sink::read(n, r), Vec::new())).collect();
+    let sinks = named(&mut root, "sink", "a sink").into_iter();
+    let sinks = sinks.map(|(n, r)| (sink::read(n, r, identity), Vec::new())).collect();
     let mut parts = Parts { sources, operators, sinks, dead_letters: settings.dead_letters };
     graph::join(cx, &mut parts);
     rules::check(cx, &parts, &models);
+    kafka.producer = kafka::rules::check(cx, &parts, settings.dataflow.checkpoint_interval, root.has("state"));
     let plugins = || {
         parts.operators.iter().filter_map(|o| match &o.node.kind {
             OperatorKind::Plugin(c) => Some(c),
@@ -152,6 +158,7 @@ fn read(cx: &Context<'_>, table: &tree::Table, file: &Path) -> Pipeline {
         dead_letters: parts.dead_letters.map(|t| t.value),
         dataflow: settings.dataflow,
         checkpoint: settings.checkpoint.config(&state),
+        kafka,
         remembers,
         state,
         admin,

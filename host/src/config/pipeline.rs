@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::{admin, checkpoint, dataflow, inference, operator, sink, source, state};
+use crate::{admin, checkpoint, dataflow, inference, kafka, operator, sink, source, state};
 
 /// A validated pipeline.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Pipeline {
     pub dead_letters: Option<String>,
     /// Settings of the dataflow.
     pub dataflow: dataflow::Config,
+    /// What the process is to Kafka.
+    pub kafka: kafka::Config,
     /// Whether it goes on where it ended: it has a `[state]`. Without one each run begins anew.
     pub remembers: bool,
     /// Settings of keyed state; required when an operator has a key.

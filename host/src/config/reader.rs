@@ -14,6 +14,11 @@ use super::sources::Origin;
 use super::tree::{Node, Table, Value};
 use super::units;
 
+/// The article before a key.
+fn article(key: &str) -> &'static str {
+    if key.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+}
+
 /// A table that is being read.
 pub(super) struct Reader<'a> {
     pub(super) cx: &'a Context<'a>,
@@ -294,7 +299,7 @@ impl<'a> Reader<'a> {
         if found.is_none() {
             let mut diagnostic = self
                 .cx
-                .error(&text.at, format!("`{}` is not a {}", text.shown, key.replace('_', " ")))
+                .error(&text.at, format!("`{}` is not {} {}", text.shown, article(key), key.replace('_', " ")))
                 .expected(format!("expected one of {}", list(&words)));
             if let Some(near) = nearest(&text.shown, words) {
                 diagnostic = diagnostic.help(format!("did you mean `{near}`?"));

@@ -67,11 +67,8 @@ fn columns(cx: &Context<'_>, parts: &Parts) {
         for (source, schema) in sources_of(&operator.node.inputs) {
             for (role, text) in &operator.columns {
                 let field = column(cx, role, text, &source, schema);
-                if let Some(other) = field.filter(|t| *role == "key" && !can_be_key(t)) {
-                    cx.report(
-                        cx.error(&text.at, format!("column `{}` cannot be a key", text.shown))
-                            .expected(format!("expected a column of text or integers, found `{}`", format_type(other))),
-                    );
+                if let Some(other) = field.filter(|_| *role == "key") {
+                    key(cx, text, other);
                 }
             }
         }
@@ -80,6 +77,11 @@ fn columns(cx: &Context<'_>, parts: &Parts) {
         for (source, schema) in sources_of(inputs) {
             for text in &sink.fields {
                 column(cx, "field", text, &source, schema);
+            }
+            if let Some((text, field)) =
+                sink.kafka.key.as_ref().and_then(|t| Some((t, column(cx, "key", t, &source, schema)?)))
+            {
+                key(cx, text, field);
             }
         }
     }
@@ -96,6 +98,16 @@ fn column<'s>(cx: &Context<'_>, role: &str, text: &Text, source: &str, schema: &
             .help(did_you_mean(&text.shown, names)),
     );
     None
+}
+
+/// Reports a column that cannot be a key.
+fn key(cx: &Context<'_>, text: &Text, data_type: &DataType) {
+    if !can_be_key(data_type) {
+        cx.report(
+            cx.error(&text.at, format!("column `{}` cannot be a key", text.shown))
+                .expected(format!("expected a column of text or integers, found `{}`", format_type(data_type))),
+        );
+    }
 }
 
 /// The types that `record::key_bytes` takes.

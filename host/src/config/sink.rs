@@ -1,8 +1,9 @@
 //! `[sink.NAME]`.
 
 use super::context::Text;
+use super::kafka::SinkTexts;
 use super::reader::Reader;
-use super::source::{COMPRESSIONS, FORMATS, format_of};
+use super::source::{COMPRESSIONS, FORMATS, format_of, message_format};
 use crate::codec::{Compression, Format};
 use crate::sink::{Config, Connector};
 
@@ -15,6 +16,8 @@ pub(super) struct Sink {
     pub(super) starved: bool,
     pub(super) fields: Vec<Text>,
     pub(super) path: Option<Text>,
+    /// What there is more to say of a sink that writes to Kafka.
+    pub(super) kafka: SinkTexts,
 }
 
 #[derive(Clone, Copy)]
@@ -22,15 +25,18 @@ enum Kind {
     File,
     Stdout,
     Blackhole,
+    Kafka,
 }
 
-/// Reads one sink.
-pub(super) fn read(name: String, mut reader: Reader<'_>) -> Sink {
+/// Reads one sink. `identity` is what the process is to Kafka.
+pub(super) fn read(name: String, mut reader: Reader<'_>, identity: &str) -> Sink {
     let table = reader.path.clone();
     let inputs = reader.texts("inputs", "score");
     let starved = !reader.has("inputs") || inputs.as_ref().is_some_and(Vec::is_empty);
-    let kinds = [("file", Kind::File), ("stdout", Kind::Stdout), ("blackhole", Kind::Blackhole)];
+    let kinds =
+        [("file", Kind::File), ("stdout", Kind::Stdout), ("blackhole", Kind::Blackhole), ("kafka", Kind::Kafka)];
     let mut path_text = None;
+    let mut kafka = SinkTexts::default();
     let mut format = None;
     let connector = match reader.required_choice("connector", &kinds) {
         None => {
@@ -54,8 +60,17 @@ pub(super) fn read(name: String, mut reader: Reader<'_>) -> Sink {
             reader.describe("a blackhole sink");
             Connector::Blackhole
         }
+        Some(Kind::Kafka) => {
+            let (settings, texts) = super::kafka::sink(&mut reader, identity);
+            kafka = texts;
+            Connector::Kafka(settings)
+        }
     };
-    let format = reader.choice("format", &FORMATS).or(format).unwrap_or(Format::Json);
+    let written = match connector {
+        Connector::Kafka(_) => message_format(&mut reader),
+        _ => reader.choice("format", &FORMATS),
+    };
+    let format = written.or(format).unwrap_or(Format::Json);
     let fields = reader.texts("fields", "transaction_id");
     if let Some(node) = reader.take("fields").filter(|_| fields.as_ref().is_some_and(Vec::is_empty)) {
         let diagnostic = reader.cx.error(&node.at, format!("`{table}.fields` is empty"));
@@ -75,6 +90,7 @@ pub(super) fn read(name: String, mut reader: Reader<'_>) -> Sink {
         starved,
         fields: fields.unwrap_or_default(),
         path: path_text,
+        kafka,
     }
 }
 

@@ -66,12 +66,13 @@ enum Kind {
     File,
     Stdin,
     Generator,
+    Kafka,
 }
 
-/// Reads one source.
-pub(super) fn read(name: String, mut reader: Reader<'_>) -> Source {
+/// Reads one source. `identity` is what the process is to Kafka.
+pub(super) fn read(name: String, mut reader: Reader<'_>, identity: &str) -> Source {
     let key = reader.path.clone();
-    let kinds = [("file", Kind::File), ("stdin", Kind::Stdin), ("generator", Kind::Generator)];
+    let kinds = [("file", Kind::File), ("stdin", Kind::Stdin), ("generator", Kind::Generator), ("kafka", Kind::Kafka)];
     let mut path_text = None;
     let mut default_fields: Vec<Field> = Vec::new();
     let mut format = None;
@@ -102,6 +103,11 @@ pub(super) fn read(name: String, mut reader: Reader<'_>) -> Source {
             }
             default_fields = fields;
             Connector::Generator(generator)
+        }
+        Some(Kind::Kafka) => {
+            let settings = super::kafka::source(&mut reader, identity);
+            format = message_format(&mut reader);
+            Connector::Kafka(settings)
         }
     };
     let vectors = matches!(&connector, Connector::Generator(g) if g.kind != GeneratorKind::Transactions);
@@ -138,6 +144,17 @@ fn read_format(reader: &mut Reader<'_>, path: Option<&Path>) -> Option<Format> {
         return Some(format);
     }
     reader.required_choice("format", &FORMATS)
+}
+
+/// The format of messages. JSON is the only one that makes sense of a message by itself.
+pub(super) fn message_format(reader: &mut Reader<'_>) -> Option<Format> {
+    let format = reader.choice("format", &FORMATS);
+    if let Some(node) = reader.take("format").filter(|_| format == Some(Format::Csv)) {
+        let diagnostic = reader.cx.error(&node.at, "a message of Kafka cannot be CSV");
+        let diagnostic = diagnostic.expected("a message is one record, and has no place for a header line");
+        reader.cx.report(diagnostic.help("set `format = \"json\"`"));
+    }
+    format
 }
 
 /// The format that the name of a file tells, whatever its compression.

@@ -85,7 +85,7 @@ fn environment(name: &str) -> Option<String> {
     }
 }
 
-fn read_text(text: &str, overrides: &[&str]) -> Result<(Pipeline, Vec<Warning>), Errors> {
+pub(super) fn read_text(text: &str, overrides: &[&str]) -> Result<(Pipeline, Vec<Warning>), Errors> {
     let overrides = overrides.iter().map(|o| (*o).to_owned()).collect();
     let sources = Sources { file: "demo/pipeline.toml".to_owned(), text: text.to_owned(), overrides };
     load_text(Path::new("demo/pipeline.toml"), sources, &environment)
@@ -93,7 +93,12 @@ fn read_text(text: &str, overrides: &[&str]) -> Result<(Pipeline, Vec<Warning>),
 
 /// The messages about the good file with pieces replaced.
 fn messages(edits: &[(&str, &str)], overrides: &[&str]) -> String {
-    let mut text = GOOD.to_owned();
+    messages_of(GOOD, edits, overrides)
+}
+
+/// The messages about a good file with pieces replaced.
+pub(super) fn messages_of(good: &str, edits: &[(&str, &str)], overrides: &[&str]) -> String {
+    let mut text = good.to_owned();
     for (from, to) in edits {
         assert!(text.contains(from), "the file has no `{from}`");
         text = text.replacen(from, to, 1);

@@ -30,7 +30,7 @@ struct Numbers {
 
 impl Source for Numbers {
     fn run(self: Box<Self>, _: &[Position], output: &mut dyn Output) -> Result<(), Failure> {
-        let partition = output.open(Position::beginning("numbers", 1));
+        let partition = output.open(Position::new("numbers", 1));
         for start in (0..self.rows).step_by(self.block as usize) {
             let range = start..(start + self.block).min(self.rows);
             let key = |n: i64| (!self.nulls || n % self.keys != 0).then(|| format!("k{}", n % self.keys));

@@ -1,7 +1,7 @@
 //! Epochs: what lies between two barriers, and is committed as a whole or not at all.
 //!
-//! The coordinator makes the barriers and gathers what belongs to an epoch, `committer` brings it
-//! through, `recovery` finds the way back to the committed one; `protocol` decides, `log` keeps.
+//! The coordinator makes the barriers. `protocol` decides, `log` keeps, `committer` brings an epoch
+//! through, and `recovery` finds the way back to the committed one.
 
 mod commit;
 mod committer;

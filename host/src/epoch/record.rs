@@ -133,7 +133,7 @@ mod tests {
         let json = r#"{"epoch":7,"parent":5,"run":2,"committed":5,"timers":[1,2],"sources":{"in":[{"partition":"a","next":3}]}}"#;
         let read: EpochRecord = serde_json::from_str(json).unwrap();
         let mut expected = EpochRecord::new(7, 5, 2, Decider::Log);
-        expected.sources.insert("in".into(), vec![Position::beginning("a", 3)]);
+        expected.sources.insert("in".into(), vec![Position::new("a", 3)]);
         assert_eq!(read, expected);
     }
 

@@ -8,6 +8,10 @@ use super::*;
 use crate::codec::{Compression, Format};
 use crate::dataflow::FailureKind;
 
+fn open(config: &Config, state: Option<&SinkState>) -> Result<Box<dyn Sink>, Error> {
+    super::open(config, state, &KafkaParts::default())
+}
+
 fn rows(text: &str) -> SinkRows {
     SinkRows { bytes: text.as_bytes().to_vec(), rows: 1, records: None }
 }

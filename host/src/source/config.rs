@@ -6,6 +6,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 
 use crate::codec::{Compression, Format};
+use crate::kafka::Properties;
 
 /// One source of a pipeline.
 #[derive(Clone, Debug)]
@@ -45,6 +46,62 @@ pub enum Connector {
     },
     /// Rows made by the host.
     Generator(Generator),
+    /// Topics of Kafka.
+    Kafka(Kafka),
+}
+
+/// Settings of a source that reads Kafka.
+#[derive(Clone, Debug)]
+pub struct Kafka {
+    /// Topics to read.
+    pub topics: Vec<String>,
+    /// The consumer group.
+    pub group: String,
+    /// Where a partition begins that neither the pipeline nor the group has read.
+    pub auto_offset_reset: AutoOffsetReset,
+    /// After this time without a record a partition no longer holds the watermark back; never
+    /// without it.
+    pub idle_timeout: Option<Duration>,
+    /// What becomes of records without a value.
+    pub tombstones: Tombstones,
+    /// What to do when retention has deleted records that were not read.
+    pub missing_records: Missing,
+    /// Identity of the process, as in `[kafka] transactional_id`.
+    pub identity: String,
+    /// Properties of the client.
+    pub client: Properties,
+}
+
+/// Where a partition begins that was never read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AutoOffsetReset {
+    /// At its first record.
+    #[default]
+    Earliest,
+    /// Behind its last record.
+    Latest,
+    /// Nowhere: stop.
+    Error,
+}
+
+/// What becomes of records without a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tombstones {
+    /// They are counted.
+    #[default]
+    Skip,
+    /// They are dead letters, as a record `null` would be.
+    DeadLetter,
+}
+
+/// What to do when a position lies before the beginning of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Missing {
+    /// Stop, and say what is missing.
+    #[default]
+    Stop,
+    /// Go on behind the gap, with a warning.
+    Skip,
 }
 
 /// Settings of the generator.

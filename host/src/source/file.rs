@@ -95,8 +95,7 @@ impl Source for FileSource {
         let name = self.name.clone();
         let shown = absolute(&self.path);
         // Another path is another input, which begins at its beginning.
-        let start =
-            start.iter().find(|p| p.partition == shown).cloned().unwrap_or_else(|| Position::beginning(&shown, 1));
+        let start = start.iter().find(|p| p.partition == shown).cloned().unwrap_or_else(|| Position::new(&shown, 1));
         self.read(start, output).map_err(|message| super::failure(&name, message))
     }
 }

@@ -5,6 +5,7 @@ mod config;
 mod file;
 mod generator;
 mod input;
+mod kafka;
 mod pace;
 mod resume;
 mod stdin;
@@ -14,16 +15,25 @@ mod text;
 pub mod transactions;
 mod vectors;
 
-pub use config::{Config, Connector, Generator, GeneratorKind};
+pub use config::{AutoOffsetReset, Config, Connector, Generator, GeneratorKind, Kafka, Missing, Tombstones};
+
+use std::sync::Arc;
 
 use crate::codec::{Framer, Limits};
 pub use crate::dataflow::{Chunk, Failure as Error, Next, Output, Source, Stopped};
+use crate::kafka::Consumers;
 
-/// Opens a source whose chunks hold at most `batch_rows` rows and `batch_bytes` bytes.
+/// Opens a source whose chunks hold at most `batch_rows` rows and `batch_bytes` bytes. One that reads
+/// Kafka registers its consumer with `consumers`, and joins its group when it runs.
 ///
 /// # Errors
 /// When its input cannot be opened, or its settings contradict each other.
-pub fn open(config: &Config, batch_rows: usize, batch_bytes: usize) -> Result<Box<dyn Source>, Error> {
+pub fn open(
+    config: &Config,
+    batch_rows: usize,
+    batch_bytes: usize,
+    consumers: &Arc<Consumers>,
+) -> Result<Box<dyn Source>, Error> {
     let limits = Limits { rows: batch_rows, bytes: batch_bytes, record: config.max_record_bytes };
     let framer = Framer::new(config.format, limits);
     let opened: Result<Box<dyn Source>, String> = match &config.connector {
@@ -32,6 +42,7 @@ pub fn open(config: &Config, batch_rows: usize, batch_bytes: usize) -> Result<Bo
         }
         Connector::Stdin { compression } => Ok(Box::new(stdin::open(&config.name, *compression, framer))),
         Connector::Generator(settings) => generator::open(config, settings, limits),
+        Connector::Kafka(settings) => Ok(Box::new(kafka::open(config, settings, limits, consumers))),
     };
     opened.map_err(|message| failure(&config.name, message))
 }

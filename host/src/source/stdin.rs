@@ -55,7 +55,7 @@ type Handed = io::Result<(RawBlock, Next, Instant)>;
 impl<R: Read + Send + 'static> Detached<R> {
     /// Reads to the end of the stream, or until the pipeline is stopped.
     pub fn run(self, partition: &str, output: &mut dyn Output) -> io::Result<()> {
-        let partition = output.open(Position::beginning(partition, 1));
+        let partition = output.open(Position::new(partition, 1));
         let (sender, receiver) = sync_channel(READ_AHEAD);
         std::thread::Builder::new().name("stdin".into()).spawn(move || {
             if let Err(Interrupted::Read(error)) = self.read(&sender) {

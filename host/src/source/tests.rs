@@ -16,6 +16,10 @@ use crate::codec::{Compression, Decoder, Format};
 use crate::record::parse_type;
 use crate::record::{Batch, Position, RawBlock};
 
+fn open(config: &Config, batch_rows: usize, batch_bytes: usize) -> Result<Box<dyn Source>, Error> {
+    super::open(config, batch_rows, batch_bytes, &Arc::default())
+}
+
 /// Collects what a source sends; `watch` is called after each chunk and says when to stop.
 struct Collector<F> {
     opened: Vec<Position>,
@@ -428,7 +432,7 @@ fn resumes_anywhere(config: &Config) {
     for (index, next) in whole.next.iter().enumerate() {
         let partition = whole.opened[0].partition.clone();
         let Next { place, byte, identity } = *next;
-        let start = Position { next: place, byte, identity, ..Position::beginning(partition, 1) };
+        let start = Position { next: place, byte, identity, ..Position::new(partition, 1) };
         let (rest, result) = collect_from(source(), std::slice::from_ref(&start), |_| false);
         result.expect("read on");
         assert_eq!(rest.opened, [start]);
@@ -462,7 +466,7 @@ fn a_file_that_is_not_the_one_that_was_read_is_refused() {
     let config = file(&path, Compression::Auto, false);
     let (whole, _) = collect_from(open(&config, 40, 1 << 10).expect("opened"), &[], |_| false);
     let Next { place, byte, identity } = whole.next[0];
-    let start = Position { next: place, byte, identity, ..Position::beginning(whole.opened[0].partition.clone(), 1) };
+    let start = Position { next: place, byte, identity, ..Position::new(whole.opened[0].partition.clone(), 1) };
     for (content, reason) in [(lines(100).replace('1', "2"), "another file"), (lines(3), "was cut or replaced")] {
         std::fs::write(&path, content).expect("written");
         let (collected, result) =

@@ -124,7 +124,7 @@ impl Host<'_> {
     fn epoch(&mut self, epoch: u64, keys: std::ops::Range<u64>, committed: bool) {
         let parent = self.log.history().last().unwrap_or(self.log.history().base);
         let mut record = EpochRecord::new(epoch, parent, self.run, self.decider.clone());
-        record.sources.insert("in".into(), vec![Position::beginning("in.jsonl", epoch * 10)]);
+        record.sources.insert("in".into(), vec![Position::new("in.jsonl", epoch * 10)]);
         record.operators.insert("count".into(), COUNT.number());
         let mut slots = DirtySlots::with_capacity(COUNT, epoch, 0);
         for key in keys {

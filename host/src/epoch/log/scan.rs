@@ -101,7 +101,11 @@ fn parts(body: &mut Body<impl Read>, keep_slots: bool) -> io::Result<Parts> {
     match kind {
         frame::COMMITTED => {
             let epoch = u64::from_le_bytes(body.array()?);
-            Ok(if body.input.limit() == 0 { Parts::Committed(epoch) } else { Parts::Unknown("a note is too long".into()) })
+            Ok(if body.input.limit() == 0 {
+                Parts::Committed(epoch)
+            } else {
+                Parts::Unknown("a note is too long".into())
+            })
         }
         frame::PREPARED if body.input.limit() >= 16 => {
             let epoch = u64::from_le_bytes(body.array()?);
@@ -180,7 +184,12 @@ fn read_frame(
                 DirtySlots::from_bytes(OperatorId::from_number(operator), epoch, bytes)
                     .map_err(|error| Problem::Foreign(format!("epoch {epoch}: {error}")))
             });
-            Entry::Prepared { record, checksum: body.checksum, parent_checksum, slots: slots.collect::<Result<_, _>>()? }
+            Entry::Prepared {
+                record,
+                checksum: body.checksum,
+                parent_checksum,
+                slots: slots.collect::<Result<_, _>>()?,
+            }
         }
     };
     Ok(Some((entry, offset + frame::FRAME_HEADER as u64 + length)))
@@ -292,10 +301,8 @@ fn looks_like_frame(bytes: &[u8], rest: u64) -> bool {
     let fits = length >= frame::NOTE && length <= rest.saturating_sub(frame::FRAME_HEADER as u64);
     fits && match bytes.get(frame::FRAME_HEADER) {
         Some(&frame::COMMITTED) => length == frame::NOTE,
-        Some(&frame::PREPARED) => {
-            frame::u32_at(bytes, frame::FRAME_HEADER + frame::HEADER_LENGTH)
-                .is_some_and(|header| u64::from(header) + frame::PREPARED_PREFIX as u64 <= length)
-        }
+        Some(&frame::PREPARED) => frame::u32_at(bytes, frame::FRAME_HEADER + frame::HEADER_LENGTH)
+            .is_some_and(|header| u64::from(header) + frame::PREPARED_PREFIX as u64 <= length),
         _ => false,
     }
 }
@@ -332,7 +339,9 @@ fn add<D: Disk>(run: &mut Run, disk: &D, name: &str, scanned: Scanned, newest: b
         let corrupt = |problem| LogError::Corrupt { path: disk.path(name), offset, problem };
         let before = run.records.last().map(|stored| &stored.summary);
         let broken = match before {
-            _ if writer != run.run => Some(corrupt(format!("a record of run {writer} is among those of run {}", run.run))),
+            _ if writer != run.run => {
+                Some(corrupt(format!("a record of run {writer} is among those of run {}", run.run)))
+            }
             _ if parent >= epoch => Some(corrupt(format!("epoch {epoch} says that it stands on epoch {parent}"))),
             Some(before) if !stored.summary.stands_on(before) && !stored.summary.begins_a_history() => {
                 Some(LogError::Gap { path: disk.path(name), parent, found: before.epoch })

@@ -102,7 +102,9 @@ pub fn resolve(facts: &Facts<'_>) -> Result<Resolution, Refusal> {
     if committed == 0 {
         return match facts.snapshot {
             None if store.epoch == 0 => Ok(Resolution::Fresh { next, discard }),
-            snapshot => Err(Refusal::LogMissing { store: store.epoch, snapshot: snapshot.map(|snapshot| snapshot.epoch) }),
+            snapshot => {
+                Err(Refusal::LogMissing { store: store.epoch, snapshot: snapshot.map(|snapshot| snapshot.epoch) })
+            }
         };
     }
     if history.get(committed).is_none() && snapshot.is_none_or(|snapshot| snapshot.epoch != committed) {

@@ -83,6 +83,11 @@ impl SimDisk {
         names.iter().map(|(name, file)| (name.clone(), file.content.borrow().bytes.len())).collect()
     }
 
+    /// What a file holds.
+    pub(in crate::epoch) fn bytes(&self, name: &str) -> Vec<u8> {
+        self.find(name).unwrap().content.borrow().bytes.clone()
+    }
+
     /// Changes a file, on disk and all.
     pub(in crate::epoch) fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let file = self.0.names.borrow().get(name).cloned().unwrap();
@@ -119,7 +124,8 @@ impl SimDisk {
         for file in left.values() {
             let mut content = file.content.borrow_mut();
             let Content { bytes, synced, forgotten } = &mut *content;
-            let reached = if *forgotten { 0 } else { random.below(bytes.len().saturating_sub(synced.len()) as u64 + 1) };
+            let reached =
+                if *forgotten { 0 } else { random.below(bytes.len().saturating_sub(synced.len()) as u64 + 1) };
             let mut survived = synced.clone();
             if random.percent(70) || !bytes.starts_with(synced) {
                 if bytes.starts_with(synced) {

@@ -173,15 +173,8 @@ impl<'w> Host<'w> {
         world.runs.set(world.runs.get() + 1);
         let run = world.runs.get();
         let open = || Log::open(world.disk.clone(), run, OPTIONS);
-        let mut host = Self {
-            world,
-            machine,
-            run,
-            committer: None,
-            next: 0,
-            positions: [0; PARTITIONS],
-            counts: BTreeMap::new(),
-        };
+        let mut host =
+            Self { world, machine, run, committer: None, next: 0, positions: [0; PARTITIONS], counts: BTreeMap::new() };
         let decision = SimDecision { world, producer: 0 };
         host.recover(decision, open, SimState { world, machine })?;
         Ok(host)
@@ -204,7 +197,8 @@ impl<'w> Host<'w> {
         let (newest, accept) = {
             let snapshots = world.snapshots.borrow();
             let newest = snapshots.back().map(|snapshot| (snapshot.summary.clone(), snapshot.record.clone()));
-            let trusted = (world.mistake == Mistake::TrustTheLog).then(|| Log::open(world.disk.clone(), u64::MAX, OPTIONS));
+            let trusted =
+                (world.mistake == Mistake::TrustTheLog).then(|| Log::open(world.disk.clone(), u64::MAX, OPTIONS));
             (newest, trusted.and_then(|log| log.ok()?.history().last()))
         };
         let snapshot = newest.as_ref().map(|(summary, _)| summary);
@@ -295,7 +289,11 @@ impl<'w> Host<'w> {
                 Err(Action::Retry(_)) => world.disk.faults().room.set(None),
                 Err(Action::Rewind(_)) => {
                     let Err(error) = self.rewind() else { return Step::Committed };
-                    return if world.dead() || !is_refusal(&error) { Step::Stopped } else { Step::Refused(error.to_string()) };
+                    return if world.dead() || !is_refusal(&error) {
+                        Step::Stopped
+                    } else {
+                        Step::Refused(error.to_string())
+                    };
                 }
                 Err(Action::Stop(_) | Action::Exit(_)) => return Step::Stopped,
             }
@@ -306,7 +304,7 @@ impl<'w> Host<'w> {
         let world = self.world;
         let committed = self.committer.as_ref().map_or(0, Committer::committed);
         let mut record = EpochRecord::new(self.next, committed, self.run, decider(world));
-        let of = |(partition, &next): (usize, &u64)| Position::beginning(partition.to_string(), next);
+        let of = |(partition, &next): (usize, &u64)| Position::new(partition.to_string(), next);
         record.sources.insert("in".into(), self.positions.iter().enumerate().map(of).collect());
         let sink = if world.kafka {
             SinkState::Kafka { topic: "out".into() }
@@ -320,9 +318,8 @@ impl<'w> Host<'w> {
         // Two workers, each with half of the keys.
         let slots = [0, 1].map(|worker| {
             let mut slots = DirtySlots::with_capacity(OPERATOR, self.next, 0);
-            let changed = self.counts.iter().filter(|(key, _)| {
-                **key % 2 == worker && rows.iter().any(|row| row.key == **key)
-            });
+            let changed =
+                self.counts.iter().filter(|(key, _)| **key % 2 == worker && rows.iter().any(|row| row.key == **key));
             for (key, count) in changed {
                 slots.push(u16::from(*key), &[*key], Some((1, i64::MAX, &count.to_le_bytes())));
             }
@@ -429,7 +426,11 @@ pub(super) fn lives(world: &World) -> Result<Verdict, String> {
             world.check_state(&held)?;
         }
         if calm {
-            return if step == Step::Finished { Ok(Verdict::Completed) } else { Err(format!("it ended with {step:?}")) };
+            return if step == Step::Finished {
+                Ok(Verdict::Completed)
+            } else {
+                Err(format!("it ended with {step:?}"))
+            };
         }
         drop(host);
         world.die();
@@ -487,7 +488,9 @@ fn destroy(world: &World) {
 fn is_refusal(error: &RecoveryError) -> bool {
     match error {
         RecoveryError::Refused(_) | RecoveryError::State { .. } => true,
-        RecoveryError::Log(error) => !matches!(error, LogError::Io { .. } | LogError::Superseded { .. } | LogError::Poisoned { .. }),
+        RecoveryError::Log(error) => {
+            !matches!(error, LogError::Io { .. } | LogError::Superseded { .. } | LogError::Poisoned { .. })
+        }
         RecoveryError::Decider(_) => false,
     }
 }
