@@ -150,7 +150,10 @@ mod tests {
 
     const OPERATOR: OperatorId = OperatorId(3);
 
-    fn slots(written: &[(u16, Vec<u8>, Option<Vec<u8>>)]) -> DirtySlots {
+    /// Key group, key, and what is written to it.
+    type Written = (u16, Vec<u8>, Option<Vec<u8>>);
+
+    fn slots(written: &[Written]) -> DirtySlots {
         let mut slots = DirtySlots::with_capacity(OPERATOR, 9, 0);
         for (group, key, value) in written {
             slots.push(*group, key, value.as_deref().map(|value| (1, 2, value)));

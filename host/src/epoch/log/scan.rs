@@ -20,7 +20,7 @@ const BUFFER: usize = 64 << 10;
 
 /// One frame's content.
 pub(super) enum Entry {
-    Prepared { record: EpochRecord, checksum: u32, parent_checksum: u32, slots: Vec<DirtySlots> },
+    Prepared { record: Box<EpochRecord>, checksum: u32, parent_checksum: u32, slots: Vec<DirtySlots> },
     Committed(u64),
 }
 
@@ -176,7 +176,7 @@ fn read_frame(
         Parts::Committed(epoch) => Entry::Committed(epoch),
         Parts::Prepared { epoch, parent_checksum, header, buffers } => {
             let unreadable = |error| Problem::Foreign(format!("the header of epoch {epoch}: {error}"));
-            let record: EpochRecord = serde_json::from_slice(&header).map_err(unreadable)?;
+            let record: Box<EpochRecord> = serde_json::from_slice(&header).map_err(unreadable)?;
             if record.epoch != epoch {
                 return Err(Problem::Foreign(format!("the header of epoch {epoch} is of epoch {}", record.epoch)));
             }
@@ -206,7 +206,7 @@ pub(super) fn read_record<D: Disk>(
     let mut input = BufReader::with_capacity(BUFFER, Tail { file: &file, offset: place.offset });
     let corrupt = |problem| LogError::Corrupt { path: path.clone(), offset: place.offset, problem };
     match read_frame(&mut input, place.offset, place.offset + place.size, limit, true) {
-        Ok(Some((Entry::Prepared { record, checksum, slots, .. }, _))) => Ok((record, checksum, slots)),
+        Ok(Some((Entry::Prepared { record, checksum, slots, .. }, _))) => Ok((*record, checksum, slots)),
         Ok(_) => Err(corrupt("the record is not there any more".into())),
         Err(Problem::Io(error)) => Err(LogError::io(&path, "read")(error)),
         Err(Problem::Damaged(problem) | Problem::Foreign(problem)) => Err(corrupt(problem)),

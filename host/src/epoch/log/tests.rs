@@ -105,7 +105,7 @@ fn a_later_run_goes_on_where_it_found_the_log_whatever_the_older_one_still_write
         assert_eq!(epochs(&new), [(1, 1), (2, 1)]);
         append(&mut old, 1, &[4]);
         append(&mut new, 2, &[4, 5]);
-        let newest = disk.files().into_iter().filter(|(name, _)| name.starts_with("0000000001")).next_back().unwrap();
+        let newest = disk.files().into_iter().rfind(|(name, _)| name.starts_with("0000000001")).unwrap();
         disk.damage(&newest.0, |bytes| *bytes.last_mut().unwrap() ^= 1);
         let log = Log::open(disk, 3, options).unwrap();
         assert_eq!(epochs(&log), [(1, 1), (2, 1), (4, 2), (5, 2)]);

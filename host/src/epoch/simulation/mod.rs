@@ -12,6 +12,7 @@
 mod broker;
 pub(super) mod disk;
 mod host;
+mod lives;
 mod random;
 mod store;
 mod world;
@@ -43,7 +44,7 @@ enum Mistake {
 /// One seed: an error when the oracle found something, or else whether a run was refused.
 fn run(seed: u64, mistake: Mistake, trace: bool) -> Result<Verdict, String> {
     let world = World::new(Random::new(seed), mistake, trace);
-    let verdict = host::lives(&world)?;
+    let verdict = lives::lives(&world)?;
     world.check_output(verdict == Verdict::Completed)?;
     Ok(verdict)
 }
@@ -80,12 +81,45 @@ fn every_input_position_has_its_effect_once() {
 fn a_seed_always_takes_the_same_way() {
     let way = |seed| {
         let world = World::new(Random::new(seed), Mistake::None, false);
-        let verdict = host::lives(&world).unwrap();
+        let verdict = lives::lives(&world).unwrap();
         (verdict, world.way())
     };
     let ways: Vec<_> = (0..50).map(way).collect();
     assert_eq!(ways, (0..50).map(way).collect::<Vec<_>>());
     assert!(ways.windows(2).any(|pair| pair[0] != pair[1]));
+}
+
+#[test]
+fn the_seeds_meet_every_kind_of_failure() {
+    let mut missing = vec![
+        "with the power",
+        "killed",
+        "it is uncertain whether",
+        "was aborted",
+        "did not arrive",
+        "another host takes over",
+        "took over before epoch",
+        "another host with the same state took over",
+        "from: Snapshot",
+        "Retry(\"the disk is full",
+        "cannot be trusted",
+        "is committed, but not in the state",
+        "cannot be brought to epoch",
+        "could not bring to disk",
+        "refused: the epoch log is damaged",
+        "refused: Kafka",
+        "cut up to",
+    ];
+    for seed in 0..SEEDS {
+        let world = World::new(Random::new(seed), Mistake::None, false);
+        lives::lives(&world).unwrap();
+        let way = world.way();
+        missing.retain(|kind| !way.iter().any(|step| step.contains(kind)));
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("never met: {missing:?}");
 }
 
 #[test]

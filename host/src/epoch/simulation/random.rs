@@ -3,10 +3,10 @@
 use std::cell::Cell;
 
 /// A sequence of numbers from a seed. Shared by all parts of a world.
-pub(super) struct Random(Cell<u64>);
+pub(in crate::epoch) struct Random(Cell<u64>);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::epoch) fn new(seed: u64) -> Self {
         Self(Cell::new(seed.wrapping_mul(0xA24B_AED4_963E_E407).wrapping_add(0x9FB2_1C65_1E98_DF25)))
     }
 
@@ -19,12 +19,12 @@ impl Random {
     }
 
     /// A number below `end`; 0 when there is none.
-    pub(super) fn below(&self, end: u64) -> u64 {
+    pub(in crate::epoch) fn below(&self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
 
     /// True so many times out of a hundred.
-    pub(super) fn percent(&self, percent: u64) -> bool {
+    pub(in crate::epoch) fn percent(&self, percent: u64) -> bool {
         self.below(100) < percent
     }
 }

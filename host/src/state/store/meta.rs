@@ -1,7 +1,8 @@
 //! The store's record of itself, and the check that a database is one of ours.
 //!
-//! Two keys beginning with `FF FF`: `meta`, JSON that says format, hash, number of key groups and
-//! the operators' ids; and `epoch`, the last applied epoch as u64 LE.
+//! Keys beginning with `FF FF`: `meta`, JSON that says format, hash, number of key groups and the
+//! operators' ids; `epoch`, the last applied epoch as u64 LE; and `record`, an applied epoch and the
+//! checksum of its record, u64 and u32 LE, which counts while that is the last one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,6 +18,8 @@ use crate::state::Error;
 const META: &[u8] = b"\xFF\xFFmeta";
 /// Key of the last applied epoch.
 pub(super) const APPLIED_EPOCH: &[u8] = b"\xFF\xFFepoch";
+/// Key of the checksum of an applied epoch's record.
+pub(super) const APPLIED_RECORD: &[u8] = b"\xFF\xFFrecord";
 
 /// Format of keys and values as `layout.rs` has it.
 const FORMAT: u32 = 1;
@@ -76,6 +79,21 @@ fn applied_epoch(db: &DB, path: &Path) -> Result<u64, Error> {
         path: path.to_owned(),
         detail: format!("its applied epoch has {} bytes instead of 8", bytes.len()),
     })?))
+}
+
+/// What is kept of an applied epoch's record.
+pub(super) fn record_value(epoch: u64, checksum: u32) -> [u8; 12] {
+    let mut value = [0; 12];
+    value[..8].copy_from_slice(&epoch.to_le_bytes());
+    value[8..].copy_from_slice(&checksum.to_le_bytes());
+    value
+}
+
+/// The checksum of the record of the last applied epoch, when it is known.
+pub(super) fn applied_checksum(db: &DB, path: &Path, applied: u64) -> Result<Option<u32>, Error> {
+    let found = db.get_pinned(APPLIED_RECORD).map_err(|error| database_error(path, "read its epoch", &error))?;
+    let checksum = found.as_deref().and_then(|value| value.strip_prefix(&applied.to_le_bytes()));
+    Ok(checksum.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes))
 }
 
 /// Reads the record of an existing database and compares it with what this version writes.

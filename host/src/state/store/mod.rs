@@ -124,11 +124,32 @@ impl Store {
         self.applied.load(Ordering::Acquire)
     }
 
+    /// Checksum of the record of the last epoch that the store holds, when it was applied with one.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn applied_checksum(&self) -> Result<Option<u32>, Error> {
+        meta::applied_checksum(&self.db, &self.path, self.applied_epoch())
+    }
+
     /// Writes the slots that all workers changed in `epoch`, as one atomic step.
     ///
     /// # Errors
     /// When the epoch is not after the last one, or the database cannot write.
     pub fn apply(&self, epoch: u64, slots: &[DirtySlots]) -> Result<(), Error> {
+        self.write_epoch(epoch, None, slots)
+    }
+
+    /// The same, and keeps the checksum of the epoch's record: a number alone does not tell the states
+    /// of two pipelines apart.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn apply_record(&self, epoch: u64, checksum: u32, slots: &[DirtySlots]) -> Result<(), Error> {
+        self.write_epoch(epoch, Some(checksum), slots)
+    }
+
+    fn write_epoch(&self, epoch: u64, checksum: Option<u32>, slots: &[DirtySlots]) -> Result<(), Error> {
         let _one_at_a_time = self.applying.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let applied = self.applied_epoch();
         if epoch <= applied {
@@ -136,6 +157,9 @@ impl Store {
         }
         let mut batch = write_batch(slots);
         batch.put(meta::APPLIED_EPOCH, epoch.to_le_bytes());
+        if let Some(checksum) = checksum {
+            batch.put(meta::APPLIED_RECORD, meta::record_value(epoch, checksum));
+        }
         self.db.write_opt(batch, &unlogged()).map_err(|error| self.failed("apply an epoch", &error))?;
         self.applied.store(epoch, Ordering::Release);
         Ok(())

@@ -63,6 +63,23 @@ fn slots_and_the_epoch_survive_a_clean_stop() {
 }
 
 #[test]
+fn the_checksum_of_the_last_epochs_record_is_kept_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let store = open(folder.path(), &["a"]).unwrap();
+        assert_eq!(store.applied_checksum().unwrap(), None);
+        store.apply_record(3, 0, &[]).unwrap();
+        assert_eq!(store.applied_checksum().unwrap(), Some(0));
+        store.apply_record(4, u32::MAX, &[]).unwrap();
+        store.flush().unwrap();
+    }
+    let store = open(folder.path(), &["a"]).unwrap();
+    assert_eq!((store.applied_epoch(), store.applied_checksum().unwrap()), (4, Some(u32::MAX)));
+    store.apply(5, &[]).unwrap();
+    assert_eq!(store.applied_checksum().unwrap(), None, "it is of an older epoch");
+}
+
+#[test]
 fn an_epoch_is_applied_once_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), &["a"]).unwrap();
