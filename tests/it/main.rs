@@ -1,5 +1,6 @@
 //! End-to-end tests: the real binary, real plugins, real files.
 
+mod checkpoint;
 mod cli;
 mod crash;
 mod csv;
@@ -11,6 +12,7 @@ mod kafka;
 mod kafka_faults;
 mod oracle;
 mod proxy;
+mod s3;
 mod scoring;
 mod signals;
 mod state;

@@ -4,6 +4,7 @@
 pub mod crash;
 pub mod kafka;
 pub mod proxy;
+pub mod s3;
 mod skip;
 
 use std::io::{Read, Write};

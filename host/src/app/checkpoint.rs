@@ -82,7 +82,10 @@ pub fn verify_checkpoints(location: &str) -> Result<VerifyReport, Error> {
         found.bad.into_iter().map(|b| BadReport { object: b.object, problem: b.problem }).collect();
     let log = LogFolder::of(&storage, &std::env::temp_dir())?;
     let (log_records, errors) = log::check(&log.path, Options::default().record_bytes);
-    bad.extend(errors.into_iter().map(|error| bad_log(&error)));
+    match errors.is_empty() {
+        true => bad.extend(lost_end(&storage, &log)?),
+        false => bad.extend(errors.iter().map(bad_log)),
+    }
     let (snapshots, savepoints, files, bytes) = (found.snapshots, found.savepoints, found.files, found.bytes);
     let location = storage.location().to_string();
     let log_records = log_records as u64;
@@ -154,6 +157,24 @@ fn bad_log(error: &LogError) -> BadReport {
         other => return BadReport { object: "log".to_owned(), problem: other.to_string() },
     };
     BadReport { object: object.display().to_string(), problem }
+}
+
+/// A damaged last record looks like a write that never finished. But a snapshot is of a committed
+/// epoch: the log of its run must go that far.
+fn lost_end(storage: &Storage, log: &LogFolder) -> Result<Option<BadReport>, Error> {
+    let Some(newest) = checkpoint::snapshots(storage)?.pop() else { return Ok(None) };
+    let reader = log.read()?;
+    let history = reader.history();
+    let last = history.last().unwrap_or(history.base);
+    if newest.run < history.newest_run || newest.epoch <= last {
+        return Ok(None);
+    }
+    let (epoch, log) = (newest.epoch, log.path.display());
+    let (object, place) = match reader.unfinished().last() {
+        Some(cut) => (cut.path.display().to_string(), format!("it cannot be read from byte {} on", cut.offset)),
+        None => (log.to_string(), format!("it ends with epoch {last}")),
+    };
+    Ok(Some(BadReport { object, problem: format!("{place}, but there is a snapshot of epoch {epoch}") }))
 }
 
 fn snapshot_report(manifest: &Manifest) -> SnapshotReport {

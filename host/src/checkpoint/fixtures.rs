@@ -14,8 +14,11 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/checkpoint/testdata/format-1")
 }
 
-/// Operator, key, version, expiry and slot of what is in it.
-const SLOTS: [(&str, &[u8], u32, i64, &[u8]); 4] = [
+/// Operator, key, version, expiry and slot.
+type Written = (&'static str, &'static [u8], u32, i64, &'static [u8]);
+
+/// What is in it.
+const SLOTS: [Written; 4] = [
     ("count", b"ada", 1, NEVER, b"first"),
     ("count", b"grace", 2, 1_700_000_000_000, b""),
     ("count", b"", 1, i64::MIN, b"\x00\xFF"),

@@ -22,7 +22,7 @@ const RUNS_KEPT: usize = 64;
 /// What is there.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
-    /// The snapshots, each with the objects that it names.
+    /// The snapshots in their order; those to keep with the objects that they name.
     pub manifests: &'a [(SnapshotId, BTreeSet<String>)],
     /// Objects in the folders of files, savepoints and runs.
     pub objects: &'a [Object],
@@ -79,10 +79,16 @@ fn split<'a>(facts: &Facts<'a>) -> (&'a [Named], &'a [Named]) {
 
 /// Deletes what may go. Gives the oldest epoch of a snapshot that stays.
 pub(super) fn collect(storage: &Storage, retain: usize, now: SystemTime) -> Result<u64, Error> {
-    let mut manifests = Vec::new();
-    for id in snapshots(storage)? {
-        // One that cannot be read may name anything: nothing is deleted then.
-        manifests.push((id, Manifest::read(storage, id)?.files.iter().map(|f| f.object()).collect()));
+    let ids = snapshots(storage)?;
+    let kept = ids.len().saturating_sub(retain.max(1));
+    let mut manifests: Vec<Named> = Vec::with_capacity(ids.len());
+    for (index, id) in ids.into_iter().enumerate() {
+        let mut named = BTreeSet::new();
+        if index >= kept {
+            // One that cannot be read may name anything: nothing is deleted then.
+            named.extend(Manifest::read(storage, id)?.files.iter().map(|f| f.object()));
+        }
+        manifests.push((id, named));
     }
     let mut objects = Vec::new();
     for folder in [TABLES, META, SAVEPOINTS, RUNS] {

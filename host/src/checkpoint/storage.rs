@@ -8,6 +8,10 @@
 //! Objects are whole or absent, and [`Storage::create`] never replaces one: that is all that the
 //! rest of this module relies on.
 
+mod files;
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -24,6 +28,8 @@ use object_store::{
 };
 use tokio::runtime::Runtime;
 
+pub(super) use self::files::sync_folder;
+use self::files::{is_unfinished, link_or_copy};
 use super::digest::Hasher;
 use super::{Digest, Error, Location};
 
@@ -35,6 +41,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 const RETRIES: usize = 5;
 /// No further try is begun after this time.
 const RETRY_FOR: Duration = Duration::from_secs(60);
+/// Tries to create what another process creates at the same moment, and the time between two.
+const CREATE_TRIES: usize = 50;
+const CREATE_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of a part of an upload or download: what is in memory, and what is lost by a broken
 /// connection. S3 takes 10,000 parts, so files up to 78 GiB.
 const PART: usize = 8 << 20;
@@ -158,17 +167,24 @@ impl Storage {
     /// When the storage cannot tell or cannot write.
     pub fn create(&self, name: &str, bytes: &[u8]) -> Result<bool, Error> {
         let path = self.path(name)?;
-        let put = self.objects.put_opts(&path, payload(bytes), PutMode::Create.into());
-        match self.runtime.block_on(put) {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => match self.get(name, bytes.len() as u64) {
-                Ok(found) => Ok(found == bytes),
+        for _ in 0..CREATE_TRIES {
+            let put = self.objects.put_opts(&path, payload(bytes), PutMode::Create.into());
+            match self.runtime.block_on(put) {
+                Ok(_) => return Ok(true),
+                Err(object_store::Error::AlreadyExists { .. }) => {}
+                Err(error) => return Err(self.failed("create", name, error)),
+            }
+            match self.get(name, bytes.len() as u64) {
+                Ok(found) => return Ok(found == bytes),
                 // Longer than ours, so another one.
-                Err(Error::Damaged { .. }) => Ok(false),
-                Err(other) => Err(other),
-            },
-            Err(error) => Err(self.failed("create", name, error)),
+                Err(Error::Damaged { .. }) => return Ok(false),
+                // A bucket refuses what another process is creating just now. It may yet fail to.
+                Err(error) if error.is_missing() => std::thread::sleep(CREATE_PAUSE),
+                Err(error) => return Err(error),
+            }
         }
+        let detail = "another process keeps creating it, and it is never there".to_owned();
+        Err(self.refused("create", name, detail, CHECK_BUCKET))
     }
 
     /// Writes an object, in place of one of the same name.
@@ -427,146 +443,4 @@ fn read_full(file: &mut File, part: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-/// Names of files that are being written: `object_store` lists none that end with `#` and digits.
-fn is_unfinished(file_name: &str) -> bool {
-    file_name.rsplit_once('#').is_some_and(|(_, end)| !end.is_empty() && end.bytes().all(|b| b.is_ascii_digit()))
-}
-
-/// Puts a file at another place as a whole, with a link where the file system allows, and brings it
-/// to disk.
-fn link_or_copy(source: &std::path::Path, target: &std::path::Path) -> io::Result<()> {
-    let folder = target.parent().ok_or_else(|| io::Error::other("it has no folder"))?;
-    if !folder.is_dir() {
-        fs::create_dir_all(folder)?;
-        if let Some(parent) = folder.parent().filter(|p| !p.as_os_str().is_empty()) {
-            sync_folder(parent)?;
-        }
-    }
-    let mut unfinished = target.as_os_str().to_owned();
-    unfinished.push(format!("#{}", std::process::id()));
-    let unfinished = PathBuf::from(unfinished);
-    remove_if_there(&unfinished)?;
-    if fs::hard_link(source, &unfinished).is_err() {
-        // Another file system, or one without links.
-        fs::copy(source, &unfinished)?;
-    }
-    File::open(&unfinished)?.sync_all()?;
-    fs::rename(&unfinished, target)?;
-    // Two links to one file: a rename leaves both.
-    remove_if_there(&unfinished)?;
-    sync_folder(folder)
-}
-
-fn remove_if_there(file: &std::path::Path) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
-}
-
-/// Brings the entries of a folder to disk.
-pub(super) fn sync_folder(folder: &std::path::Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn storage() -> (tempfile::TempDir, Storage) {
-        let folder = tempfile::tempdir().unwrap();
-        let storage = Storage::open(&Location::Folder(folder.path().to_owned())).unwrap();
-        (folder, storage)
-    }
-
-    #[test]
-    fn an_object_is_created_once() {
-        let (_folder, storage) = storage();
-        assert!(storage.create("runs/1.json", b"mine").unwrap());
-        for other in [&b"other"[..], b"oth", b"longer than that"] {
-            assert!(!storage.create("runs/1.json", other).unwrap());
-        }
-        assert!(storage.create("runs/1.json", b"mine").unwrap(), "the answer to an earlier try was lost");
-        assert_eq!(storage.get("runs/1.json", 4).unwrap(), b"mine");
-    }
-
-    #[test]
-    fn an_object_larger_than_the_limit_is_not_read() {
-        let (_folder, storage) = storage();
-        storage.put("a/b", b"12345").unwrap();
-        assert_eq!(storage.get("a/b", 5).unwrap(), b"12345");
-        let error = storage.get("a/b", 4).unwrap_err().to_string();
-        assert!(error.contains("a/b") && error.contains("5 bytes"), "{error}");
-    }
-
-    #[test]
-    fn a_missing_object_and_a_missing_folder_are_named() {
-        let (folder, storage) = storage();
-        let error = storage.get("sst/none.sst", 1).unwrap_err();
-        assert!(error.is_missing() && error.to_string().contains("sst/none.sst"), "{error}");
-        assert_eq!(storage.object("sst/none.sst").unwrap(), None);
-        assert!(storage.list("sst").unwrap().is_empty());
-        storage.delete("sst/none.sst").unwrap();
-        let nowhere = Location::Folder(folder.path().join("nowhere"));
-        let error = Storage::open(&nowhere).unwrap_err();
-        assert!(error.is_missing() && error.to_string().contains("nowhere"), "{error}");
-        assert!(Storage::open_or_create(&nowhere).is_ok());
-    }
-
-    #[test]
-    fn a_file_goes_in_and_out_whole_and_replaces_what_was_there() {
-        let (folder, storage) = storage();
-        let file = folder.path().join("file");
-        for content in ["first", "second", "second"] {
-            fs::write(&file, content).unwrap();
-            storage.put_file("meta/x", &file).unwrap();
-            assert_eq!(storage.get("meta/x", 100).unwrap(), content.as_bytes());
-            fs::remove_file(&file).unwrap();
-        }
-        let back = folder.path().join("back");
-        assert!(matches!(storage.get_file("meta/x", 5, &back, false), Err(Error::Damaged { .. })));
-        for link in [false, true] {
-            storage.get_file("meta/x", 6, &back, link).unwrap();
-            assert_eq!(fs::read(&back).unwrap(), b"second");
-        }
-        assert_eq!(storage.digest("meta/x").unwrap(), (Digest::of(b"second"), 6));
-        let names: Vec<String> = storage.list("meta").unwrap().into_iter().map(|o| o.name).collect();
-        assert_eq!(names, ["meta/x"], "nothing is left behind");
-        assert_eq!(fs::read_dir(folder.path().join("meta")).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_interrupted_writes_left_is_deleted_when_it_is_old() {
-        let (folder, storage) = storage();
-        storage.put("sst/a.sst", b"a").unwrap();
-        fs::write(folder.path().join("sst/b.sst#77"), b"half").unwrap();
-        storage.delete_unfinished(Duration::from_secs(3_600)).unwrap();
-        assert_eq!(fs::read_dir(folder.path().join("sst")).unwrap().count(), 2);
-        storage.delete_unfinished(Duration::ZERO).unwrap();
-        assert_eq!(fs::read_dir(folder.path().join("sst")).unwrap().count(), 1);
-        assert_eq!(storage.get("sst/a.sst", 1).unwrap(), b"a");
-    }
-
-    #[test]
-    fn a_bucket_that_cannot_be_reached_is_an_error_that_says_what_to_check() {
-        // Nothing listens there, and no retry is worth its time in a test.
-        let location = Location::parse("s3://bucket/prefix").unwrap();
-        let bucket = AmazonS3Builder::new()
-            .with_endpoint("http://127.0.0.1:1")
-            .with_allow_http(true)
-            .with_access_key_id("visible")
-            .with_secret_access_key("hunter2")
-            .with_bucket_name("bucket")
-            .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let objects = Arc::new(bucket.build().unwrap());
-        let storage = Storage { location, objects, prefix: "prefix/".into(), folder: None, runtime };
-        let error = storage.create("runs/1.json", b"x").unwrap_err().to_string();
-        for part in ["create `runs/1.json`", "s3://bucket/prefix", "AWS_ENDPOINT_URL"] {
-            assert!(error.contains(part), "{error}");
-        }
-        assert!(!format!("{error}{storage:?}").contains("hunter2"), "{error}");
-    }
 }

@@ -187,6 +187,24 @@ fn only_the_last_snapshots_are_kept_and_they_are_whole() {
 }
 
 #[test]
+fn a_damaged_snapshot_stops_deletion_only_while_it_is_one_to_keep() {
+    let world = World::new();
+    let store = world.store("db", &["a"]);
+    let mut snapshotter = world.snapshotter(2);
+    let mut oldest = Vec::new();
+    for epoch in 1..=4 {
+        write(&store, "a", epoch, 0..20, &format!("epoch {epoch}"));
+        oldest.push(snapshotter.take(&store, record).unwrap().oldest_retained);
+        if epoch == 1 {
+            flip(&world.object(&SnapshotId { run: 1, epoch: 1 }.name()));
+        }
+    }
+    assert_eq!(oldest, [1, 0, 2, 3], "nothing may be cut on account of a snapshot that cannot be read");
+    assert_eq!(snapshots(&world.storage).unwrap().iter().map(|id| id.epoch).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(verify(&world.storage).unwrap().bad, []);
+}
+
+#[test]
 fn it_is_time_after_the_interval_or_when_the_log_has_grown_but_not_without_a_new_epoch() {
     let (now, mib) = (Instant::now(), 1 << 20);
     let later = now + Duration::from_secs(60);

@@ -24,6 +24,10 @@ const COMPACTION_PERIOD_SECONDS: u64 = 24 * 60 * 60;
 /// Bytes of RocksDB's own log file, of which two are kept.
 const INFO_LOG_BYTES: usize = 1 << 20;
 
+/// Bytes of RocksDB's list of its files, which grows with each flush until a new one is begun: each
+/// snapshot has it as a whole.
+const MANIFEST_BYTES: usize = 1 << 20;
+
 /// Options of the database.
 pub(super) fn database(config: &Config, expired_by: Arc<AtomicI64>) -> Options {
     let mut options = Options::default();
@@ -48,6 +52,7 @@ pub(super) fn database(config: &Config, expired_by: Arc<AtomicI64>) -> Options {
     options.set_compression_per_level(&compression);
     options.set_block_based_table_factory(&tables(config));
 
+    options.set_max_manifest_file_size(MANIFEST_BYTES);
     options.set_log_level(LogLevel::Warn);
     options.set_max_log_file_size(INFO_LOG_BYTES);
     options.set_keep_log_file_num(2);
