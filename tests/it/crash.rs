@@ -21,25 +21,21 @@ fn survives(test: &str, source: Medium, sink: Medium, kills: u64, seed: u64) {
 }
 
 #[test]
-#[ignore = "needs a host that recovers"]
 fn from_file_to_file() {
     survives("from_file_to_file", Medium::File, Medium::File, kills(20), 1);
 }
 
 #[test]
-#[ignore = "needs a host that recovers"]
 fn from_kafka_to_kafka() {
     survives("from_kafka_to_kafka", Medium::Kafka, Medium::Kafka, kills(20), 2);
 }
 
 #[test]
-#[ignore = "needs a host that recovers"]
 fn from_file_to_kafka() {
     survives("from_file_to_kafka", Medium::File, Medium::Kafka, kills(5), 3);
 }
 
 #[test]
-#[ignore = "needs a host that recovers"]
 fn from_kafka_to_file() {
     survives("from_kafka_to_file", Medium::Kafka, Medium::File, kills(5), 4);
 }

@@ -81,14 +81,12 @@ fn full(test: &str, seed: u64, options: &Options) {
 }
 
 #[test]
-#[ignore = "needs a host that recovers"]
 fn a_full_disk_under_the_state_costs_no_row() {
     let options = Options { state: "small/state".into(), checkpoint: Some("checkpoints".into()), ..Options::default() };
     full("a_full_disk_under_the_state_costs_no_row", 31, &options);
 }
 
 #[test]
-#[ignore = "needs a host that recovers"]
 fn a_full_disk_under_the_checkpoints_costs_no_row() {
     let options = Options { checkpoint: Some("small/checkpoints".into()), ..Options::default() };
     full("a_full_disk_under_the_checkpoints_costs_no_row", 32, &options);
@@ -184,33 +182,28 @@ fn flipped(seed: u64, folder: &str, damaged: Damaged, snapshots: &'static str) {
 }
 
 #[test]
-#[ignore = "needs a host that recovers"]
 fn a_flipped_bit_in_a_table_of_a_checkpoint_is_refused_by_name() {
     flipped(33, "sst", Damaged::All, "2s");
 }
 
 #[test]
-#[ignore = "needs a host that recovers"]
 fn a_flipped_bit_in_a_manifest_is_refused_by_name() {
     flipped(34, "manifests", Damaged::Newest, "2s");
 }
 
 #[test]
-#[ignore = "needs a host that recovers"]
 fn a_flipped_bit_in_the_epoch_log_is_refused_by_name() {
     // Without a snapshot the whole log is needed, and its middle is not its torn tail.
     flipped(35, "log", Damaged::Newest, "1h");
 }
 
 #[test]
-#[ignore = "needs a host that recovers"]
 fn a_deleted_checkpoint_folder_is_refused_though_the_database_is_there() {
     let outcome = start_after(36, "2s", |trial| std::fs::remove_dir_all(trial.job.path("state/checkpoints")).unwrap());
     refused(outcome, "state/checkpoints");
 }
 
 #[test]
-#[ignore = "needs a host that recovers"]
 fn a_deleted_database_is_restored_from_the_checkpoints() {
     let plan = Plan::new(Medium::File, Medium::File, 0, 37);
     let trial = Trial::new(&plan, None, &Options::default());

@@ -40,14 +40,12 @@ fn outlives(test: &str, seed: u64, away: fn(&kafka::Broker), back: fn(&kafka::Br
 }
 
 #[test]
-#[ignore = "needs a host that speaks Kafka"]
 fn a_killed_broker_that_comes_back_costs_no_row() {
     let test = "a_killed_broker_that_comes_back_costs_no_row";
     outlives(test, 11, kafka::Broker::kill9, kafka::Broker::start_again);
 }
 
 #[test]
-#[ignore = "needs a host that speaks Kafka"]
 fn a_broker_that_hangs_for_a_while_costs_no_row() {
     let test = "a_broker_that_hangs_for_a_while_costs_no_row";
     outlives(test, 12, kafka::Broker::pause, kafka::Broker::resume);
@@ -89,26 +87,22 @@ fn goes_on_after(test: &str, seed: u64, api: Api) {
 }
 
 #[test]
-#[ignore = "needs a host that speaks Kafka"]
 fn lost_requests_to_add_partitions_cost_no_row() {
     goes_on_after("lost_requests_to_add_partitions_cost_no_row", 13, Api::AddPartitionsToTxn);
 }
 
 #[test]
-#[ignore = "needs a host that speaks Kafka"]
 fn lost_commits_of_offsets_cost_no_row() {
     goes_on_after("lost_commits_of_offsets_cost_no_row", 14, Api::TxnOffsetCommit);
 }
 
 #[test]
-#[ignore = "needs a host that speaks Kafka"]
 fn lost_ends_of_transactions_cost_no_row() {
     goes_on_after("lost_ends_of_transactions_cost_no_row", 15, Api::EndTxn);
 }
 
 /// The broker gives up the open transaction of a host that stands still.
 #[test]
-#[ignore = "needs a host that speaks Kafka"]
 fn a_host_that_slept_past_its_transaction_writes_nothing_twice() {
     let test = "a_host_that_slept_past_its_transaction_writes_nothing_twice";
     let Some(broker) = kafka::shared(test) else { return };
@@ -167,19 +161,16 @@ fn takes_over(test: &str, seed: u64, asleep: bool) {
 }
 
 #[test]
-#[ignore = "needs a host that speaks Kafka"]
 fn of_two_hosts_with_one_identity_the_older_one_is_fenced() {
     takes_over("of_two_hosts_with_one_identity_the_older_one_is_fenced", 17, false);
 }
 
 #[test]
-#[ignore = "needs a host that speaks Kafka"]
 fn a_host_that_wakes_after_another_took_over_is_fenced() {
     takes_over("a_host_that_wakes_after_another_took_over_is_fenced", 18, true);
 }
 
 #[test]
-#[ignore = "needs a host that speaks Kafka"]
 fn sigterm_in_the_middle_of_an_epoch_ends_it_whole() {
     let test = "sigterm_in_the_middle_of_an_epoch_ends_it_whole";
     let Some(broker) = kafka::shared(test) else { return };
@@ -204,7 +195,6 @@ fn sigterm_in_the_middle_of_an_epoch_ends_it_whole() {
 /// What a killed host left open is aborted by the next start at once, not by the timeout, which would
 /// hold up every reader of the topic.
 #[test]
-#[ignore = "needs a host that speaks Kafka"]
 fn a_restart_ends_the_transaction_that_its_predecessor_left_open() {
     let test = "a_restart_ends_the_transaction_that_its_predecessor_left_open";
     let Some(broker) = kafka::shared(test) else { return };

@@ -57,7 +57,11 @@ impl Database {
 
     /// Opens it if it is there.
     pub(super) fn open_existing(&self) -> Result<(), state::Error> {
-        if self.config.path.join("CURRENT").exists() { self.open().map(drop) } else { Ok(()) }
+        if self.config.path.join("CURRENT").exists() {
+            // What cannot be read is not taken for what is not known.
+            self.open()?.applied_checksum()?;
+        }
+        Ok(())
     }
 
     /// The store, when it is open.
@@ -75,7 +79,10 @@ impl Database {
 
 impl State for Database {
     fn applied(&self) -> Held {
-        self.store().map_or_else(Held::default, |store| Held { epoch: store.applied_epoch(), checksum: None })
+        self.store().map_or_else(Held::default, |store| Held {
+            epoch: store.applied_epoch(),
+            checksum: store.applied_checksum(),
+        })
     }
 
     fn apply(&mut self, committed: Committed, slots: &[DirtySlots]) -> Result<(), String> {
@@ -83,7 +90,7 @@ impl State for Database {
         if let Some(header) = self.next.take() {
             self.recent.push(committed.epoch(), Recorded { header, checksum: committed.checksum() });
         }
-        store.apply(committed.epoch(), slots).map_err(|e| e.to_string())
+        store.apply_record(committed.epoch(), committed.checksum(), slots).map_err(|e| e.to_string())
     }
 
     fn restore(&mut self, snapshot: u64) -> Result<(), String> {
