@@ -79,10 +79,11 @@ impl Database {
 
 impl State for Database {
     fn applied(&self) -> Held {
-        self.store().map_or_else(Held::default, |store| Held {
+        let held = |store: Arc<Store>| Held {
             epoch: store.applied_epoch(),
-            checksum: store.applied_checksum(),
-        })
+            checksum: store.applied_checksum().ok().flatten(),
+        };
+        self.store().map_or_else(Held::default, held)
     }
 
     fn apply(&mut self, committed: Committed, slots: &[DirtySlots]) -> Result<(), String> {
