@@ -26,7 +26,7 @@ pub use log::{Input, Isolation, Offsets, Record};
 
 /// How many proxies stand ready before a broker. Each needs a listener of its own, which a broker
 /// gets when it starts.
-const PROXIES: usize = 4;
+const PROXIES: usize = 10;
 
 /// How often a starting broker is asked, two seconds each: far more than it takes on a busy machine.
 const START_TRIES: usize = 60;

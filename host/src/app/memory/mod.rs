@@ -130,7 +130,9 @@ impl Memory {
         let open = || Journal::open(pipeline, &storage, run, &numbers);
         let snapshot = |history: &History| newest_snapshot(&storage, &pipeline.name, history);
         let accept = self.beginning.resume_from.take();
-        let (committer, resolution) = recover(decision, open, database, snapshot, accept).map_err(recovery_failure)?;
+        let place = format!("recovery from {}", storage.location());
+        let failed = |error: RecoveryError| action_failure(&place, error.action());
+        let (committer, resolution) = recover(decision, open, database, snapshot, accept).map_err(failed)?;
         committer.state.open().map_err(|e| Failure::new("state", e))?;
         let record = match resolution.committed() {
             0 => None,
@@ -300,10 +302,6 @@ fn record_of(log: &Journal, storage: &Storage, pipeline: &str, committed: u64) -
         }
         Err(error) => Err(Failure::new("epoch log", error)),
     }
-}
-
-fn recovery_failure(error: RecoveryError) -> Failure {
-    action_failure("recovery", error.action())
 }
 
 /// What an action of the protocol is to the pipeline.
