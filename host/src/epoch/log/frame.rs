@@ -5,7 +5,8 @@
 //! frame:    [body length u64][CRC32C u32][body]
 //! body:     [kind u8 = 1][epoch u64][checksum of the parent's record u32][header length u32][header: JSON]
 //!             an epoch was prepared; for each buffer of slots then follows
-//!             [operator u16][length u64][slots: state/dirty.rs]
+//!             [operator u16][length u64][stored u64][slots: state/dirty.rs]
+//!             where `stored` is less than `length`, the slots are one Zstandard frame
 //!           [kind u8 = 2][epoch u64] the epoch is known to be committed
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! The *checksum* of a record is the CRC32C of the body alone: it names the record wherever it lies,
 //! and with the parent's in it, all that came before.
 
+use std::borrow::Cow;
 use std::io::IoSlice;
 
 use super::LogError;
@@ -37,7 +39,13 @@ pub(super) const PREPARED_PREFIX: usize = 17;
 /// Where in the body of a prepared epoch the length of its JSON header is.
 pub(super) const HEADER_LENGTH: usize = 13;
 /// Length of what stands before the slots of one buffer.
-pub(super) const BUFFER_PREFIX: usize = 10;
+pub(super) const BUFFER_PREFIX: usize = 18;
+
+/// Zstandard's level. Slots are alike and mostly zeros: at 1.2 GB/s they shrink to a tenth, which a
+/// disk that is to have them before the epoch counts would take three times as long to write.
+const LEVEL: i32 = -3;
+/// A buffer that is shorter is not worth it.
+const WORTHWHILE: usize = 1 << 10;
 
 const MAGIC: &[u8; 8] = b"MLSTRLOG";
 
@@ -102,17 +110,20 @@ pub(super) fn parse_name(name: &str) -> Option<(u64, u64)> {
     (segment_name(run, first) == name).then_some((run, first))
 }
 
+/// The slots of one operator and worker as they are stored, and what stands before them.
+type Buffer<'a> = ([u8; BUFFER_PREFIX], Cow<'a, [u8]>);
+
 /// A frame that is ready to be written, apart from its place.
 pub(super) struct Frame<'a> {
     /// Everything of the body before the first buffer of slots.
     fixed: Vec<u8>,
-    buffers: Vec<([u8; BUFFER_PREFIX], &'a [u8])>,
+    buffers: Vec<Buffer<'a>>,
     length: u64,
     checksum: u32,
 }
 
 impl<'a> Frame<'a> {
-    /// The frame of a prepared epoch. The slots are not copied.
+    /// The frame of a prepared epoch.
     pub(super) fn prepared(
         record: &EpochRecord,
         parent_checksum: u32,
@@ -131,8 +142,10 @@ impl<'a> Frame<'a> {
         let buffers = slots.iter().filter(|slots| !slots.is_empty()).map(|slots| {
             let mut prefix = [0; BUFFER_PREFIX];
             prefix[..2].copy_from_slice(&slots.operator().number().to_le_bytes());
-            prefix[2..].copy_from_slice(&(slots.bytes().len() as u64).to_le_bytes());
-            (prefix, slots.bytes())
+            let stored = packed(slots.bytes());
+            prefix[2..10].copy_from_slice(&(slots.bytes().len() as u64).to_le_bytes());
+            prefix[10..].copy_from_slice(&(stored.len() as u64).to_le_bytes());
+            (prefix, stored)
         });
         Ok(Self::new(fixed, buffers.collect()))
     }
@@ -144,7 +157,7 @@ impl<'a> Frame<'a> {
         Self::new(fixed, Vec::new())
     }
 
-    fn new(fixed: Vec<u8>, buffers: Vec<([u8; BUFFER_PREFIX], &'a [u8])>) -> Self {
+    fn new(fixed: Vec<u8>, buffers: Vec<Buffer<'a>>) -> Self {
         let mut checksum = crc32c::crc32c(&fixed);
         let mut length = fixed.len() as u64;
         for (prefix, bytes) in &buffers {
@@ -179,6 +192,15 @@ impl<'a> Frame<'a> {
             slices.extend([IoSlice::new(prefix), IoSlice::new(bytes)]);
         }
         slices
+    }
+}
+
+/// Slots as they are stored: compressed where that makes them shorter.
+fn packed(slots: &[u8]) -> Cow<'_, [u8]> {
+    let packed = (slots.len() >= WORTHWHILE).then(|| zstd::bulk::compress(slots, LEVEL));
+    match packed {
+        Some(Ok(packed)) if packed.len() < slots.len() => Cow::Owned(packed),
+        _ => Cow::Borrowed(slots),
     }
 }
 

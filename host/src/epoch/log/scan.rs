@@ -96,7 +96,16 @@ enum Parts {
     Unknown(String),
 }
 
-fn parts(body: &mut Body<impl Read>, keep_slots: bool) -> io::Result<Parts> {
+/// The slots of a buffer; `None` when they are not as long as they are said to be.
+fn unpacked(stored: Vec<u8>, length: u64) -> Option<Vec<u8>> {
+    if stored.len() as u64 == length {
+        return Some(stored);
+    }
+    let length = usize::try_from(length).ok()?;
+    zstd::bulk::decompress(&stored, length).ok().filter(|slots| slots.len() == length)
+}
+
+fn parts(body: &mut Body<impl Read>, limit: u64, keep_slots: bool) -> io::Result<Parts> {
     let [kind] = body.array()?;
     match kind {
         frame::COMMITTED => {
@@ -122,8 +131,16 @@ fn parts(body: &mut Body<impl Read>, keep_slots: bool) -> io::Result<Parts> {
                 }
                 let operator = u16::from_le_bytes(body.array()?);
                 let length = u64::from_le_bytes(body.array()?);
-                let Some(bytes) = body.bytes(length)? else { return Ok(short()) };
-                buffers.push((operator, bytes));
+                let stored = u64::from_le_bytes(body.array()?);
+                if length > limit {
+                    let problem = format!("slots of epoch {epoch} have {length} bytes, more than the limit of {limit}");
+                    return Ok(Parts::Unknown(problem));
+                }
+                let Some(bytes) = body.bytes(stored)? else { return Ok(short()) };
+                match unpacked(bytes, length) {
+                    Some(bytes) => buffers.push((operator, bytes)),
+                    None => return Ok(Parts::Unknown(format!("slots of epoch {epoch} cannot be decompressed"))),
+                }
             }
             Ok(Parts::Prepared { epoch, parent_checksum, header, buffers })
         }
@@ -162,7 +179,7 @@ fn read_frame(
     let parts = if length > limit {
         Parts::Unknown(format!("a record has {length} bytes, more than the limit of {limit}"))
     } else {
-        parts(&mut body, keep_slots)?
+        parts(&mut body, limit, keep_slots)?
     };
     io::copy(&mut body, &mut io::sink())?;
     if body.input.limit() > 0 {
