@@ -15,6 +15,7 @@ mod proxy;
 mod s3;
 mod scoring;
 mod signals;
+mod soak;
 mod state;
 mod swap;
 mod tidy;

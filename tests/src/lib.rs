@@ -191,6 +191,11 @@ impl Running<'_> {
         }
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
     /// Sends a signal, such as `TERM`, and waits for the end.
     pub fn stop(mut self, signal: &str) -> Finished {
         let child = self.child.take().expect("it was not stopped before");
