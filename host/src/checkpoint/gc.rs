@@ -1,7 +1,7 @@
 //! What in checkpoint storage may go: decided first, over plain data, and deleted after.
 //!
-//! An object goes only when no manifest that is kept names it and it is old: an upload that is under
-//! way has objects that nothing names yet. Manifests go before the objects that they name, newest
+//! An object goes when no manifest that is kept names it, and one that goes does, or it is old: an
+//! upload that is under way has objects that nothing names yet. Manifests go before the objects that they name, newest
 //! first, so that one that is there always has all its files. Only a [`Snapshotter`](super::Snapshotter)
 //! collects, after it took a snapshot, so no upload of the same process is ever under way meanwhile.
 
@@ -13,7 +13,7 @@ use super::names::{self, META, RUNS, SAVEPOINTS, TABLES};
 use super::storage::Object;
 use super::{Error, SnapshotId, Storage};
 
-/// Objects that are younger stay: an upload that takes longer is not to be expected, and what is left
+/// Objects that are younger stay unless their snapshot goes: an upload that takes longer is not to be expected, and what is left
 /// behind is little.
 const YOUNG: Duration = Duration::from_secs(3_600);
 /// Claims of runs that stay: a host that claims one just now must not find its number free.
@@ -22,7 +22,8 @@ const RUNS_KEPT: usize = 64;
 /// What is there.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
-    /// The snapshots in their order; those to keep with the objects that they name.
+    /// The snapshots in their order, with the objects that they name (none for one that goes and
+    /// cannot be read).
     pub manifests: &'a [(SnapshotId, BTreeSet<String>)],
     /// Objects in the folders of files, savepoints and runs.
     pub objects: &'a [Object],
@@ -63,9 +64,11 @@ pub(super) fn garbage(facts: &Facts<'_>) -> Garbage {
     };
     // An object from the future is young.
     let old = |object: &&Object| facts.now.duration_since(object.modified).is_ok_and(|age| age > YOUNG);
+    let gone: BTreeSet<&str> = go.iter().flat_map(|(_, objects)| objects).map(String::as_str).collect();
+    let may_go = |object: &&Object| gone.contains(object.name.as_str()) || old(object);
     Garbage {
         manifests: go.iter().rev().map(|(id, _)| *id).collect(),
-        objects: facts.objects.iter().filter(old).filter(unneeded).map(|o| o.name.clone()).collect(),
+        objects: facts.objects.iter().filter(may_go).filter(unneeded).map(|o| o.name.clone()).collect(),
     }
 }
 
@@ -83,11 +86,12 @@ pub(super) fn collect(storage: &Storage, retain: usize, now: SystemTime) -> Resu
     let kept = ids.len().saturating_sub(retain.max(1));
     let mut manifests: Vec<Named> = Vec::with_capacity(ids.len());
     for (index, id) in ids.into_iter().enumerate() {
-        let mut named = BTreeSet::new();
-        if index >= kept {
-            // One that cannot be read may name anything: nothing is deleted then.
-            named.extend(Manifest::read(storage, id)?.files.iter().map(|f| f.object()));
-        }
+        let named = match Manifest::read(storage, id) {
+            Ok(manifest) => manifest.files.iter().map(|f| f.object()).collect(),
+            // One that stays and cannot be read may name anything: nothing is deleted then.
+            Err(error) if index >= kept => return Err(error),
+            Err(_) => BTreeSet::new(),
+        };
         manifests.push((id, named));
     }
     let mut objects = Vec::new();
@@ -165,6 +169,13 @@ mod tests {
         young.modified -= Duration::from_secs(1);
         assert_eq!(decide(&young), 1);
         assert_eq!(decide(&object("sst/future.sst", 11)), 0);
+    }
+
+    #[test]
+    fn what_a_snapshot_that_goes_named_goes_with_it_however_young() {
+        let manifests = [snapshot(1, 10, &["sst/a.sst", "sst/b.sst"]), snapshot(1, 20, &["sst/a.sst"])];
+        let objects = ["sst/a.sst", "sst/b.sst", "sst/upload.sst"].map(|name| object(name, 10));
+        assert_eq!(decide(&manifests, &objects, 1).objects, ["sst/b.sst"]);
     }
 
     #[test]
