@@ -121,14 +121,17 @@ impl Job {
     pub fn run(mut self) -> Result<Outcome, Failure> {
         let (mut wait, mut tried) = (BACKOFF.0, 0);
         loop {
-            let before = self.epochs.committed();
+            let (before, begun) = (self.epochs.settled(), Instant::now());
             let result = self.attempt();
             self.control.detach();
             let failure = match result {
                 Ok(outcome) => break Ok(outcome),
                 Err(failure) => failure,
             };
-            if self.epochs.committed() > before {
+            if self.epochs.committed() > 0 {
+                self.memory.forget_resume();
+            }
+            if self.epochs.settled() > before || begun.elapsed() >= BACKOFF.1 {
                 (wait, tried) = (BACKOFF.0, 0);
             }
             tried += 1;
@@ -136,7 +139,7 @@ impl Job {
             if failure.kind != FailureKind::Rewind || !self.memory.can_rewind() || self.control.drained() {
                 break Err(failure);
             }
-            if tried > ATTEMPTS {
+            if tried >= ATTEMPTS {
                 let message = format!("{}; gave up after {tried} attempts without a committed epoch", failure.message);
                 break Err(Failure { message, kind: FailureKind::Stop, ..failure });
             }
@@ -236,7 +239,7 @@ impl Job {
         let (generations, sender) = (Arc::clone(&self.generations), self.changes.0.clone());
         let (provenance, models) = (Arc::clone(&recovered.kafka.provenance), models(operators));
         memory::tell(&provenance, epoch, &generations, &models);
-        let commit = self.memory.commit(recovered, pipeline, &self.generations, models.clone())?;
+        let commit = self.memory.commit(recovered, pipeline, &keyed, &self.generations, models.clone())?;
         let settle = move |epoch| {
             let changes = generations.settle(epoch);
             if !changes.is_empty() {

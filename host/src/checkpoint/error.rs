@@ -34,7 +34,7 @@ pub enum Error {
     /// Something is there that is not what was written.
     #[error(
         "`{object}` in checkpoint storage {storage} is damaged: {problem}; nothing was taken from it: \
-         `millstream checkpoint verify` lists what is whole, `--from-savepoint` starts from a savepoint instead"
+         `millstream checkpoint verify` lists what is whole, `millstream savepoint restore PIPELINE NAME --replace` goes back to a savepoint instead"
     )]
     Damaged {
         /// The storage.

@@ -393,7 +393,7 @@ impl Storage {
 
     /// That an object is not there.
     pub(super) fn missing(&self, name: &str) -> Error {
-        let fix = "copy it back from elsewhere, or start from a savepoint with `--from-savepoint`";
+        let fix = "copy it back from elsewhere, or go back to a savepoint with `millstream savepoint restore PIPELINE NAME --replace`";
         Error::Missing { storage: self.location.to_string(), object: name.to_owned(), fix }
     }
 

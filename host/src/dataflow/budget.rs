@@ -22,6 +22,7 @@ struct Used {
     rows: usize,
     bytes: usize,
     closed: bool,
+    paused: bool,
 }
 
 /// The budget was closed: nothing more is taken.
@@ -42,13 +43,19 @@ impl Budget {
                 return Err(Closed);
             }
             let fits = used.rows + rows <= self.max_rows && used.bytes + bytes <= self.max_bytes;
-            if fits || (used.rows == 0 && used.bytes == 0) {
+            if !used.paused && (fits || (used.rows == 0 && used.bytes == 0)) {
                 used.rows += rows;
                 used.bytes += bytes;
                 return Ok(Arc::new(Ticket { budget: Arc::clone(self), rows, bytes }));
             }
             used = self.freed.wait(used).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Gives nothing for a while, or again.
+    pub(crate) fn pause(&self, on: bool) {
+        self.lock().paused = on;
+        self.freed.notify_all();
     }
 
     /// From now on nothing is given; those who wait are told.
@@ -123,6 +130,18 @@ mod tests {
         assert_eq!(budget.rows_in_flight(), 100);
         drop(large);
         assert_eq!(budget.rows_in_flight(), 0);
+    }
+
+    #[test]
+    fn a_paused_budget_gives_nothing_until_it_goes_on() {
+        let budget = Budget::new(10, 1000);
+        budget.pause(true);
+        let other = Arc::clone(&budget);
+        let waiter = std::thread::spawn(move || other.take(1, 1).is_ok());
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(!waiter.is_finished());
+        budget.pause(false);
+        assert!(waiter.join().unwrap());
     }
 
     #[test]

@@ -29,4 +29,5 @@ pub use failure::{Failure, FailureKind};
 pub use graph::{Graph, OperatorNode, Origin, SinkNode, SourceNode};
 pub use network::{DecoderFactory, Event, Events, Handle, Network, Parts, SourcePart};
 pub use node::{Emitted, Operator, OperatorFactory, Times};
+pub use port::Standing;
 pub use stats::{LatencySummary, Stats};

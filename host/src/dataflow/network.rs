@@ -23,7 +23,7 @@ use super::message::{Part, ToWorker};
 use super::node::OperatorFactory;
 use super::outlet::{Gathered, Outlet};
 use super::partitions::Partitions;
-use super::port::{Port, PortOutput};
+use super::port::{Port, PortOutput, Standing};
 use super::sequencer::Sequencer;
 use super::stats::Stats;
 use super::worker::{Names, Scratch, StageState, Worker};
@@ -267,7 +267,7 @@ impl Network {
         for (index, SourcePart { source, start, .. }) in sources.into_iter().enumerate() {
             let partitions = Arc::clone(&names[index].partitions);
             let (intake, budget, stats) = (intake_sender.clone(), Arc::clone(&budget), Arc::clone(&stats));
-            let port = Port::new(index as u16, intake, budget, stats, partitions, epoch);
+            let port = Port::new(index as u16, intake, budget, stats, partitions, &start, epoch);
             network.ports.push(Arc::clone(&port));
             let events = event_sender.clone();
             let node = format!("source `{}`", graph.sources[index].name);
@@ -326,9 +326,14 @@ impl Network {
     }
 
     /// Puts a barrier behind what every source has handed over so far. Returns, by source, the
-    /// number of each partition and where it goes on behind the barrier.
-    pub fn barrier(&self) -> Vec<Vec<(u32, Position)>> {
+    /// partitions and where they go on behind the barrier.
+    pub fn barrier(&self) -> Vec<Vec<Standing>> {
         self.ports.iter().map(|p| p.barrier()).collect()
+    }
+
+    /// Takes nothing from sources for a while, or again. What is in flight goes on.
+    pub fn pause(&self, on: bool) {
+        self.budget.pause(on);
     }
 
     /// Tells sources that an epoch is committed.

@@ -84,15 +84,13 @@ impl Outlet {
         let limit = node.max_record_bytes.unwrap_or_default();
         for found in too_long {
             let length = found.record.len();
-            let mut raw = found.record;
-            raw.truncate(limit / 2);
             self.gathered.letters.push(DeadLetter {
                 source: Arc::clone(&names.source),
                 partition: names.partitions.name(header.partition),
                 offset: batch.offsets.get(found.row).copied().unwrap_or_default(),
                 operator: Arc::from(node.name.as_str()),
-                reason: format!("record of {length} bytes is longer than the {limit} that the sink takes"),
-                raw,
+                reason: format!("record of {length} bytes and its key are longer than the {limit} that the sink takes"),
+                raw: found.record,
             });
         }
         Ok(())
@@ -153,7 +151,10 @@ impl Outlet {
             );
             return Err(Failure::new(format!("source `{}`", first.source), message));
         };
-        let letters = std::mem::take(&mut self.gathered.letters);
+        let mut letters = std::mem::take(&mut self.gathered.letters);
+        if let Some(limit) = self.graph.sinks[sink].max_record_bytes {
+            letters.iter_mut().for_each(|letter| letter.shorten(limit));
+        }
         let columns = dead_letter_batch(&letters);
         let offsets = letters.iter().map(|l| l.offset).collect();
         let batch = Batch { columns, offsets, event_times: Default::default() };

@@ -35,7 +35,27 @@ struct Line {
     sequence: u64,
     epoch: u64,
     /// By number; `None` once closed.
-    positions: Vec<Option<Position>>,
+    partitions: Vec<Option<Standing>>,
+}
+
+/// Where a partition stands at a barrier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Number of the partition.
+    pub number: u32,
+    /// Where it goes on.
+    pub position: Position,
+    /// Whether the source reads it. One that it has not opened yet stands where the committed epoch
+    /// left it: a barrier that comes early must not forget it.
+    pub open: bool,
+}
+
+fn put(partitions: &mut Vec<Option<Standing>>, standing: Standing) {
+    let index = standing.number as usize;
+    if partitions.len() <= index {
+        partitions.resize(index + 1, None);
+    }
+    partitions[index] = Some(standing);
 }
 
 /// A block but for its number.
@@ -56,9 +76,15 @@ impl Port {
         budget: Arc<Budget>,
         stats: Arc<Stats>,
         names: Arc<Partitions>,
+        start: &[Position],
         epoch: u64,
     ) -> Arc<Self> {
-        let line = Mutex::new(Line { sequence: 0, epoch, positions: Vec::new() });
+        let mut partitions = Vec::new();
+        for position in start {
+            let (number, position) = (names.number(&position.partition), position.clone());
+            put(&mut partitions, Standing { number, position, open: false });
+        }
+        let line = Mutex::new(Line { sequence: 0, epoch, partitions });
         Arc::new(Self { source, intake, budget, stats, names, stopped: AtomicBool::new(false), line })
     }
 
@@ -70,14 +96,14 @@ impl Port {
 
     /// Ends the epoch of this source, and returns where its partitions go on in the next. Barriers
     /// need no budget: they must pass when it is used up.
-    pub(crate) fn barrier(&self) -> Vec<(u32, Position)> {
+    pub(crate) fn barrier(&self) -> Vec<Standing> {
         let mut line = self.lock();
         let now = Instant::now();
         let content = BlockContent::Barrier;
         let entry = Entry { partition: 0, status: Status::Active, newest: i64::MIN, since: now, ticket: None, content };
         self.push(&mut line, entry);
         line.epoch += 1;
-        (0..).zip(&line.positions).filter_map(|(number, p)| Some((number, p.clone()?))).collect()
+        line.partitions.iter().flatten().cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Line> {
@@ -120,7 +146,7 @@ impl PortOutput {
     /// The source has ended: its partitions hold the watermark no longer. Their positions stay.
     pub(crate) fn end(&self) {
         let mut line = self.port.lock();
-        for number in 0..line.positions.len() as u32 {
+        for number in 0..line.partitions.len() as u32 {
             self.port.mark(&mut line, number, Status::Closed, i64::MIN);
         }
     }
@@ -130,20 +156,16 @@ impl Output for PortOutput {
     fn open(&mut self, at: Position) -> u32 {
         let number = self.port.names.number(&at.partition);
         let mut line = self.port.lock();
-        let index = number as usize;
-        if line.positions.len() <= index {
-            line.positions.resize(index + 1, None);
-        }
         let newest = at.newest_event_time;
-        line.positions[index] = Some(at);
+        put(&mut line.partitions, Standing { number, position: at, open: true });
         self.port.mark(&mut line, number, Status::Active, newest);
         number
     }
 
     fn close(&mut self, partition: u32) {
         let mut line = self.port.lock();
-        if let Some(position) = line.positions.get_mut(partition as usize) {
-            *position = None;
+        if let Some(standing) = line.partitions.get_mut(partition as usize) {
+            *standing = None;
         }
         self.port.mark(&mut line, partition, Status::Closed, i64::MIN);
     }
@@ -172,7 +194,7 @@ impl Output for PortOutput {
         if !port.push(&mut line, entry) {
             return Err(Stopped);
         }
-        if let Some(Some(position)) = line.positions.get_mut(partition as usize) {
+        if let Some(Some(Standing { position, .. })) = line.partitions.get_mut(partition as usize) {
             (position.next, position.byte, position.identity) = (next.place, next.byte, next.identity);
         }
         drop(line);

@@ -30,7 +30,8 @@ impl Records {
         let (mut from, mut to, mut row) = (start, start, 0);
         // JSON escapes line ends, so a line is a record.
         while let Some(length) = memchr::memchr(b'\n', bytes.get(from..).unwrap_or_default()).map(|at| at + 1) {
-            if limit.is_some_and(|limit| length - 1 > limit) {
+            let with_key = length - 1 + key.map_or(0, |key| key_length(key, row));
+            if limit.is_some_and(|limit| with_key > limit) {
                 let record = bytes[from..from + length - 1].to_vec();
                 too_long.push(TooLong { row, record });
             } else {
@@ -83,6 +84,18 @@ impl Records {
     }
 }
 
+/// Bytes of a key, at most.
+fn key_length(column: &dyn Array, row: usize) -> usize {
+    /// Digits and sign of the longest number.
+    const NUMBER: usize = 20;
+    match column.data_type() {
+        _ if column.is_null(row) => 0,
+        DataType::Utf8 => column.as_string::<i32>().value(row).len(),
+        DataType::Binary => column.as_binary::<i32>().value(row).len(),
+        _ => NUMBER,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,10 +117,18 @@ mod tests {
         let mut bytes = b"{1}\n{22}\n{3}\n".to_vec();
         let mut records = Records::default();
         let keys = Int64Array::from(vec![10, 20, 30]);
-        let long = records.note(&mut bytes, 0, Some(3), Some(&keys), &[1, 2, 3]);
+        let long = records.note(&mut bytes, 0, Some(23), Some(&keys), &[1, 2, 3]);
         assert_eq!(bytes, b"{1}\n{3}\n");
         assert_eq!(long.iter().map(|l| (l.row, &l.record[..])).collect::<Vec<_>>(), [(1, &b"{22}"[..])]);
         assert_eq!((&records.ends[..], &records.origins[..]), (&[4, 8][..], &[1, 3][..]));
         assert_eq!((&records.keys[..], records.null_keys.len()), (&b"1030"[..], 0));
+    }
+
+    #[test]
+    fn a_long_key_makes_a_record_too_long() {
+        let (mut bytes, mut records) = (b"{1}\n{2}\n".to_vec(), Records::default());
+        let keys = StringArray::from(vec!["a".repeat(50), "b".into()]);
+        let long = records.note(&mut bytes, 0, Some(20), Some(&keys), &[1, 2]);
+        assert_eq!((long.len(), &bytes[..], &records.keys[..]), (1, &b"{2}\n"[..], &b"b"[..]));
     }
 }

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::dataflow::{Failure, Prepared};
-use crate::record::Position;
+use crate::dataflow::{Failure, Prepared, Standing};
 use crate::state::DirtySlots;
 
 /// Everything that belongs to an epoch.
@@ -11,8 +10,8 @@ use crate::state::DirtySlots;
 pub struct Gathered {
     /// Its number.
     pub epoch: u64,
-    /// By source: number of each partition, and where it goes on in the next epoch.
-    pub positions: Vec<Vec<(u32, Position)>>,
+    /// By source: where its partitions go on in the next epoch.
+    pub positions: Vec<Vec<Standing>>,
     /// State that changed.
     pub dirty: Vec<DirtySlots>,
     /// The least of all keyed stages: what has expired by it, no operator can still read.
@@ -26,7 +25,7 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    pub(super) fn new(epoch: u64, positions: Vec<Vec<(u32, Position)>>, began: Instant) -> Self {
+    pub(super) fn new(epoch: u64, positions: Vec<Vec<Standing>>, began: Instant) -> Self {
         let (dirty, sinks) = (Vec::new(), Vec::new());
         Self { epoch, positions, dirty, watermark: None, sinks, began, barrier: Duration::ZERO }
     }
@@ -36,7 +35,7 @@ impl Gathered {
         self.dirty.extend(dirty.into_iter().filter(|d| !d.is_empty()));
         self.watermark = Some(self.watermark.map_or(watermark, |w| w.min(watermark)));
         for (positions, newest) in self.positions.iter_mut().zip(newest) {
-            for (number, position) in positions {
+            for Standing { number, position, .. } in positions {
                 if let Some(&time) = newest.get(*number as usize) {
                     position.newest_event_time = position.newest_event_time.max(time);
                 }

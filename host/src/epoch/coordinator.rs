@@ -19,6 +19,10 @@ const AHEAD: usize = 2;
 /// How long to wait for an event when nothing is due.
 const LONG: Duration = Duration::from_secs(3600);
 
+/// An epoch may grow to so many intervals, and at least so long, before sources are held.
+const STRETCH: u32 = 10;
+const LONGEST: Duration = Duration::from_secs(10);
+
 /// Runs a pipeline to its end.
 pub struct Coordinator<'a> {
     network: Network,
@@ -57,6 +61,10 @@ struct Steering {
     due: Instant,
     /// Whether a barrier that was due had to wait for epochs before it.
     held: bool,
+    /// Whether a stage holds as much changed state as should wait for a barrier.
+    urgent: bool,
+    /// Whether sources are held.
+    paused: bool,
     /// Whether the barrier that ends the run was put in.
     last: bool,
     outcome: Outcome,
@@ -132,6 +140,8 @@ impl Steer<'_> {
             ahead: 0,
             due: Instant::now() + self.interval,
             held: false,
+            urgent: false,
+            paused: false,
             last: false,
             outcome: Outcome::Completed,
             failed: None,
@@ -148,7 +158,19 @@ impl Steer<'_> {
                 continue;
             }
             s.held |= due;
-            let wait = if free && !s.last { s.due.saturating_duration_since(now) } else { LONG };
+            // Commits that stall stretch the epoch, but state that changes and cannot be committed must
+            // not grow without bound: the sources are held until the barrier.
+            let patience = LONGEST.max(self.interval * STRETCH);
+            if !s.paused && !s.last && due && (s.urgent || now >= s.due + patience) {
+                s.paused = true;
+                tracing::warn!("commits do not keep up: the sources are held until the next barrier");
+                self.network.pause(true);
+            }
+            let wait = match free && !s.last {
+                true => s.due.saturating_duration_since(now),
+                false if s.paused || s.last => LONG,
+                false => (s.due + patience).saturating_duration_since(now).max(Duration::from_millis(1)),
+            };
             let event = select! {
                 recv(done) -> result => match result {
                     Ok(result) => {
@@ -176,6 +198,10 @@ impl Steer<'_> {
         if std::mem::take(&mut s.held) {
             self.stats.stretched();
         }
+        s.urgent = false;
+        if std::mem::take(&mut s.paused) {
+            self.network.pause(false);
+        }
         let epoch = self.epoch;
         self.epoch += 1;
         // Settled before any row of the next epoch exists, so that every worker sees the same.
@@ -200,7 +226,10 @@ impl Steer<'_> {
                 }
             }
             Event::Failed(failure) => return Err(failure),
-            Event::NeedsBarrier => s.due = Instant::now(),
+            Event::NeedsBarrier => {
+                s.urgent = true;
+                s.due = s.due.min(Instant::now());
+            }
             Event::Drain => {
                 self.network.stop_sources();
                 if s.running > 0 {

@@ -125,6 +125,11 @@ impl EpochStats {
         *failures.entry(failure.node.clone()).or_default() += 1;
     }
 
+    /// Epochs that came through so far, those that left no record among them.
+    pub fn settled(&self) -> u64 {
+        self.committed.load(Relaxed) + self.empty.load(Relaxed)
+    }
+
     /// Epochs committed so far.
     pub fn committed(&self) -> u64 {
         self.committed.load(Relaxed)

@@ -3,6 +3,7 @@
 //! outlives its source's thread: the last epoch is committed after the source has ended.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::record::Position;
 #[derive(Debug, Default)]
 pub struct Consumers {
     members: Mutex<BTreeMap<String, Member>>,
+    /// Whether positions of the epoch hold even where the group is ahead.
+    trusts_epoch: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +39,17 @@ impl Consumers {
     /// How far a source is behind. Asking for it makes the source one that reads Kafka.
     pub fn lag(&self, source: &str) -> Arc<Lag> {
         self.with(|members| members.entry(source.to_owned()).or_default().lag.clone())
+    }
+
+    /// Says whether positions of the epoch hold even where the group is ahead of them: after somebody
+    /// went back to a savepoint. Otherwise a group that is ahead was served by another process.
+    pub fn trust_epoch(&self, on: bool) {
+        self.trusts_epoch.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether they do.
+    pub fn trusts_epoch(&self) -> bool {
+        self.trusts_epoch.load(Ordering::Relaxed)
     }
 
     /// Registers the consumer of a source.

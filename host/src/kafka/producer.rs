@@ -1,7 +1,7 @@
 //! A producer that checks every delivery report. The first one that failed is kept, and from then on
 //! the producer refuses: what it was given is not all there.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -85,8 +85,13 @@ impl Producer {
     /// The same; [`Producer::marked`] then tells at which offset a marked record was written.
     pub(super) fn send_marked(&self, record: &Record<'_>, mark: bool, stopped: &dyn Fn() -> bool) -> Result<(), Error> {
         self.check()?;
+        let reports = self.inner.context();
+        let lot = reports.lot.load(Ordering::Acquire) % LOTS;
+        let waiting = &reports.waiting[lot];
+        // Before it is sent, as its report may come at once.
+        waiting.fetch_add(1, Ordering::AcqRel);
         let mut next: BaseRecord<'_, [u8], [u8], usize> =
-            BaseRecord::with_opaque_to(record.topic, usize::from(mark)).payload(record.value);
+            BaseRecord::with_opaque_to(record.topic, 2 * lot + usize::from(mark)).payload(record.value);
         next.key = record.key;
         next.partition = record.partition;
         if !record.headers.is_empty() {
@@ -149,6 +154,32 @@ impl Producer {
         }
     }
 
+    /// Ends a lot: the records handed over since the one before it. Returns its number.
+    pub fn end_lot(&self) -> usize {
+        self.inner.context().lot.fetch_add(1, Ordering::AcqRel)
+    }
+
+    /// Waits until a lot was written, while records of later ones may follow, and checks all reports.
+    ///
+    /// # Errors
+    /// When one was not written.
+    pub fn written(&self, lot: usize, stopped: &dyn Fn() -> bool) -> Result<(), Error> {
+        let since = Instant::now();
+        let waiting = &self.inner.context().waiting[lot % LOTS];
+        while waiting.load(Ordering::Acquire) > 0 {
+            self.check()?;
+            if stopped() {
+                return Err(self.closed());
+            }
+            if since.elapsed() >= FLUSH {
+                let message = format!("{} has not taken all records of {} within {FLUSH:?}", self.brokers, self.node);
+                return Err(Error::new(Kind::Rewind, message));
+            }
+            std::thread::sleep(MOMENT);
+        }
+        self.check()
+    }
+
     /// The first delivery report that failed.
     ///
     /// # Errors
@@ -208,12 +239,18 @@ impl std::fmt::Debug for Producer {
     }
 }
 
+/// Lots that may wait at a time: one an epoch, and there are at most four under way.
+const LOTS: usize = 8;
+
 /// What librdkafka calls back.
 pub(super) struct Reports {
     log: Log,
     failed: AtomicBool,
     first: Mutex<Option<Error>>,
     marked: AtomicI64,
+    /// The lot that records belong to now, and how many of each have no report yet.
+    lot: AtomicUsize,
+    waiting: [AtomicUsize; LOTS],
 }
 
 impl Reports {
@@ -223,6 +260,8 @@ impl Reports {
             failed: AtomicBool::new(false),
             first: Mutex::default(),
             marked: AtomicI64::new(-1),
+            lot: AtomicUsize::new(0),
+            waiting: std::array::from_fn(|_| AtomicUsize::new(0)),
         }
     }
 }
@@ -238,13 +277,13 @@ impl ClientContext for Reports {
 }
 
 impl ProducerContext for Reports {
-    /// 1 for a marked record.
+    /// Twice the place of the record's lot, and 1 more for a marked record.
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, mark: usize) {
         match result {
             Ok(message) => {
-                if mark == 1 {
+                if mark % 2 == 1 {
                     self.marked.store(message.offset(), Ordering::Release);
                 }
             }
@@ -263,6 +302,10 @@ impl ProducerContext for Reports {
                 first.get_or_insert(failure);
                 self.failed.store(true, Ordering::Release);
             }
+        }
+        // After what the report says: who waits for the lot looks for failures then.
+        if let Some(waiting) = self.waiting.get(mark / 2) {
+            waiting.fetch_sub(1, Ordering::AcqRel);
         }
     }
 }

@@ -23,6 +23,28 @@ pub struct DeadLetter {
     pub raw: Vec<u8>,
 }
 
+impl DeadLetter {
+    /// Cuts the raw record where the letter would be longer than `limit` bytes as JSON, and says so.
+    pub fn shorten(&mut self, limit: usize) {
+        // Escaped text is up to six times as long, and what else is in a letter needs room.
+        let room = limit / 8;
+        if self.raw.len() <= room {
+            return;
+        }
+        let text = std::str::from_utf8(&self.raw);
+        let encoded = match text {
+            Ok(text) => serde_json::to_string(text).map_or(usize::MAX, |json| json.len()),
+            Err(_) => self.raw.len().div_ceil(3) * 4,
+        };
+        if encoded.saturating_add(6 * self.reason.len() + 1024) <= limit {
+            return;
+        }
+        let (length, kept) = (self.raw.len(), text.map_or(room, |text| text.floor_char_boundary(room)));
+        self.raw.truncate(kept);
+        self.reason.push_str(&format!(" (the first {kept} of its {length} bytes are kept)"));
+    }
+}
+
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
         Field::new("source", DataType::Utf8, false),
@@ -58,4 +80,34 @@ pub fn dead_letter_batch(letters: &[DeadLetter]) -> RecordBatch {
         Arc::new(raw_bytes),
     ];
     RecordBatch::try_new(dead_letter_schema(), columns).unwrap_or_else(|_| RecordBatch::new_empty(dead_letter_schema()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(raw: &[u8]) -> DeadLetter {
+        let empty = Arc::<str>::default;
+        let (reason, raw) = ("bad".into(), raw.to_vec());
+        DeadLetter { source: empty(), partition: empty(), offset: 1, operator: empty(), reason, raw }
+    }
+
+    #[test]
+    fn a_letter_is_cut_only_when_it_would_be_too_long_as_json() {
+        for (raw, cut) in [
+            (vec![b'a'; 8_000], false),
+            (vec![b'a'; 20_000], true),
+            // Six bytes each as JSON.
+            (vec![1; 3_000], true),
+            ("é".repeat(9_000).into_bytes(), true),
+            (vec![255; 9_000], true),
+        ] {
+            let mut letter = letter(&raw);
+            letter.shorten(10_000);
+            assert_eq!(letter.raw.len() < raw.len(), cut, "{} bytes", raw.len());
+            assert_eq!(letter.reason.contains("bytes are kept"), cut);
+            assert!(raw.starts_with(&letter.raw) && letter.raw.len() >= raw.len().min(1_249));
+            assert_eq!(std::str::from_utf8(&letter.raw).is_ok(), std::str::from_utf8(&raw).is_ok());
+        }
+    }
 }

@@ -47,6 +47,9 @@ pub enum SinkState {
         path: String,
         /// Its length in bytes, as it lies on disk.
         length: u64,
+        /// Hash of its beginning, by which another file under the same name is noticed; 0 is not known.
+        #[serde(default)]
+        identity: u64,
     },
     /// A Kafka topic; what belongs to an epoch, the broker's transactions say.
     Kafka {
@@ -76,9 +79,9 @@ mod tests {
 
     #[test]
     fn a_sink_says_what_kind_of_state_it_has() {
-        let file = SinkState::File { path: "out.jsonl".into(), length: 12 };
+        let file = SinkState::File { path: "out.jsonl".into(), length: 12, identity: 7 };
         let json = serde_json::to_string(&file).unwrap();
-        assert_eq!(json, r#"{"kind":"file","path":"out.jsonl","length":12}"#);
+        assert_eq!(json, r#"{"kind":"file","path":"out.jsonl","length":12,"identity":7}"#);
         assert_eq!(serde_json::from_str::<SinkState>(&json).unwrap(), file);
     }
 }

@@ -22,7 +22,7 @@ pub struct Config {
 /// Kinds of sink.
 #[derive(Clone, Debug)]
 pub enum Connector {
-    /// A file, replaced at start.
+    /// A file, replaced at start, or written on behind what is committed.
     File {
         /// Where it is.
         path: PathBuf,

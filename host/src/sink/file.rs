@@ -6,16 +6,19 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use flate2::write::GzEncoder;
 
 use super::{Error, Prepared, Sink, SinkRows};
 use crate::codec::Compression;
-use crate::record::SinkState;
+use crate::record::{SinkState, hash_key};
 
 /// Bytes collected for one write: a batch is about that long.
 const BUFFER: usize = 256 << 10;
+/// Bytes by which a file is known.
+const KNOWN: usize = 4096;
 
 /// A file that is being written.
 pub(super) struct FileSink {
@@ -29,6 +32,8 @@ pub(super) struct FileSink {
     /// Its length at the last barrier; `None` before the first, when its name may not be durable yet.
     prepared: Option<u64>,
     begun: bool,
+    /// Hash of so many first bytes.
+    known: Option<(u64, u64)>,
 }
 
 enum Writer {
@@ -46,9 +51,9 @@ pub(super) fn open(
     compression: Compression,
     state: Option<&SinkState>,
 ) -> Result<FileSink, Error> {
-    let length = match state {
-        Some(SinkState::File { path: known, length }) if *known == absolute(path) => *length,
-        _ => 0,
+    let (length, identity) = match state {
+        Some(SinkState::File { path: known, length, identity }) if *known == absolute(path) => (*length, *identity),
+        _ => (0, 0),
     };
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound if length > 0 => lost(name, path, 0, length),
@@ -61,6 +66,18 @@ pub(super) fn open(
         if metadata.len() < length {
             return Err(lost(name, path, metadata.len(), length));
         }
+        if identity != 0 && beginning(&file, length).map_err(failed)? != identity {
+            let message = format!(
+                "{} does not begin as the file that was written: it is another file under the same name; put it back, or \
+                 give the sink another `path` to go on in a new file",
+                path.display()
+            );
+            return Err(Error::new(format!("sink `{name}`"), message));
+        }
+        if length > 0 && metadata.len() > length {
+            let (path, bytes) = (path.display(), metadata.len() - length);
+            tracing::info!(sink = name, %path, bytes, "what no committed epoch names is cut off");
+        }
         cut(&file, length).map_err(failed)?;
     }
     Ok(FileSink {
@@ -71,6 +88,7 @@ pub(super) fn open(
         regular,
         prepared: None,
         begun: length > 0,
+        known: None,
     })
 }
 
@@ -88,7 +106,14 @@ fn create(path: &Path, exists: bool) -> io::Result<File> {
         std::fs::create_dir_all(folder)?;
     }
     // Emptied by cutting, so that a device is opened the same way.
-    OpenOptions::new().write(true).create(!exists).truncate(false).open(path)
+    OpenOptions::new().read(true).write(true).create(!exists).truncate(false).open(path)
+}
+
+/// Hash of the first bytes of a file of this length.
+fn beginning(file: &File, length: u64) -> io::Result<u64> {
+    let mut known = vec![0; KNOWN.min(usize::try_from(length).unwrap_or(KNOWN))];
+    file.read_exact_at(&mut known, 0)?;
+    Ok(hash_key(&known))
 }
 
 fn cut(mut file: &File, length: u64) -> io::Result<()> {
@@ -162,7 +187,14 @@ impl FileSink {
         let handle = file.get_ref().try_clone()?;
         let before = self.prepared.replace(length);
         let path = absolute(&self.path);
-        let mut prepared = Prepared::from(SinkState::File { path, length });
+        let known = self.known.filter(|(bytes, _)| *bytes == length.min(KNOWN as u64));
+        let identity = match known {
+            Some((_, identity)) => identity,
+            None if length == 0 => 0,
+            None => beginning(&handle, length)?,
+        };
+        self.known = Some((length.min(KNOWN as u64), identity));
+        let mut prepared = Prepared::from(SinkState::File { path, length, identity });
         if before != Some(length) {
             let (name, path) = (self.name.clone(), self.path.clone());
             prepared.sync = Some(Box::new(move || {

@@ -71,6 +71,20 @@ impl Writer {
         }
     }
 
+    /// What makes sure, from another thread, that all written so far has arrived.
+    fn settle(&self) -> impl FnOnce() -> Result<(), kafka::Error> + Send + 'static {
+        let lot = match self {
+            Self::ExactlyOnce(_) => 0,
+            Self::AtLeastOnce(producer, _) => producer.end_lot(),
+        };
+        let writer = self.clone();
+        move || match writer {
+            // Until the transaction is committed, nothing of the next epoch is written.
+            Self::ExactlyOnce(transactor) => transactor.flushed(),
+            Self::AtLeastOnce(producer, closed) => producer.written(lot, &|| closed.load(Ordering::SeqCst)),
+        }
+    }
+
     fn flush(&self) -> Result<(), kafka::Error> {
         match self {
             Self::ExactlyOnce(transactor) => transactor.flushed(),
@@ -162,8 +176,8 @@ impl Sink for KafkaSink {
     fn prepare(&mut self, epoch: u64) -> Result<Prepared, Error> {
         let wrote = self.epoch.take().is_some();
         self.prepared = Some(epoch);
-        let (name, writer) = (self.name.clone(), self.writer.clone());
-        let sync = move || writer.flush().map_err(|error| failure(&name, error));
+        let (name, settle) = (self.name.clone(), self.writer.settle());
+        let sync = move || settle().map_err(|error| failure(&name, error));
         let state = match &self.writer {
             Writer::ExactlyOnce(_) => SinkState::Kafka { topic: self.topic.to_string() },
             Writer::AtLeastOnce(..) => SinkState::Nothing,

@@ -44,7 +44,8 @@ pub(super) fn open(config: &Config, settings: &Generator, limits: Limits) -> Res
 
 impl Source for GeneratorSource {
     fn run(mut self: Box<Self>, start: &[Position], output: &mut dyn Output) -> Result<(), Error> {
-        let start = start.first().cloned().unwrap_or_else(|| Position::new(&self.name, 1));
+        let start = start.iter().find(|p| p.partition == self.name).cloned();
+        let start = start.unwrap_or_else(|| Position::new(&self.name, 1));
         // The same seed makes the same rows: those that were taken already are made again.
         let skipped = start.next.saturating_sub(1);
         let mut again = 0;

@@ -108,6 +108,7 @@ impl KafkaSource {
             lag,
             patience,
             known,
+            trusts_epoch: consumers.trusts_epoch(),
             read_before,
             assigned: Vec::new(),
             last: 0,
@@ -144,6 +145,8 @@ struct Reading<'a> {
     patience: Duration,
     /// Positions of the committed epoch that were not used yet.
     known: BTreeMap<Partition, Position>,
+    /// Whether they hold even where the group is ahead.
+    trusts_epoch: bool,
     /// Topics of which a partition was read before.
     read_before: BTreeSet<String>,
     assigned: Vec<Assigned>,

@@ -1,11 +1,13 @@
 //! Who decides whether an epoch is committed: the log, or the transaction of the Kafka sinks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Control, Failure, Transactor};
 use crate::epoch::protocol::{Action, CommitPermit, Outcome, Pointer};
 use crate::epoch::{Decider, Decision, EpochRecord, LogDecides};
 use crate::kafka::{self, Consumers};
+use crate::record::Position;
 
 pub(super) enum Decides {
     Log,
@@ -17,9 +19,18 @@ pub(super) struct KafkaDecides {
     pub consumers: Arc<Consumers>,
     pub control: Arc<Control>,
     pub transactor: Option<Arc<Transactor>>,
+    /// Positions of the epoch that is committed next, of partitions that this process reads.
+    pub offsets: BTreeMap<String, Vec<Position>>,
 }
 
 impl Decides {
+    /// What is committed for the groups with the next epoch.
+    pub(super) fn offsets(&mut self, positions: &BTreeMap<String, Vec<Position>>) {
+        if let Self::Kafka(kafka) = self {
+            kafka.offsets = positions.clone();
+        }
+    }
+
     /// The producer of the transactions, once it was asked for the pointer.
     pub(super) fn transactor(&self) -> Option<Arc<Transactor>> {
         match self {
@@ -80,10 +91,10 @@ impl Decision for KafkaDecides {
         self.transactor.as_ref().map_or(Ok(()), |t| t.flushed().map_err(|e| e.message))
     }
 
-    fn commit(&mut self, permit: &CommitPermit, record: &EpochRecord) -> Outcome {
+    fn commit(&mut self, permit: &CommitPermit, _: &EpochRecord) -> Outcome {
         let Some(transactor) = &self.transactor else { return Outcome::Aborted("it has no producer".into()) };
         let outcome =
-            transactor.commit(permit.epoch(), permit.run(), permit.checksum(), &record.sources, &self.consumers);
+            transactor.commit(permit.epoch(), permit.run(), permit.checksum(), &self.offsets, &self.consumers);
         match outcome {
             kafka::Outcome::Committed => Outcome::Committed,
             kafka::Outcome::Aborted(reason) => Outcome::Aborted(reason),

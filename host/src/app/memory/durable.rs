@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::{KafkaParts, Storage, action_failure, storage_failure, taken_over};
 use crate::checkpoint::{self, Background, Location, Snapshotter};
 use crate::config::Pipeline;
-use crate::dataflow::{Failure, Prepared};
+use crate::dataflow::{Failure, Prepared, Standing};
 use crate::epoch::protocol::{Action, may_cut};
 use crate::epoch::{Commit, Decision, Done, EpochRecord, Gathered, GenerationState, ModelState, Steps};
 use crate::kafka::Consumers;
@@ -20,12 +20,16 @@ use crate::rollout::Generations;
 /// Between two tries of what waits for room on a disk, and between two words about it.
 const PAUSE: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long another host may go unnoticed where looking is a request.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What records name.
 pub(super) struct Parts {
     pub sources: Vec<String>,
     pub sinks: Vec<String>,
     pub generations: Arc<Generations>,
+    /// Operators with state.
+    pub keyed: Vec<String>,
     /// By operator.
     pub models: BTreeMap<String, ModelState>,
     pub run: u64,
@@ -39,8 +43,9 @@ pub(super) struct Durable {
     last: Option<EpochRecord>,
     parts: Parts,
     storage: Arc<Storage>,
-    /// Whether each epoch looks for a newer run: cheap in a folder, a request in a bucket.
-    looks: bool,
+    /// How often it looks for a newer run: at each epoch in a folder; in a bucket it is a request.
+    look_every: Duration,
+    looked: Instant,
     snapshots: Option<Background>,
     interrupted: Arc<AtomicBool>,
 }
@@ -65,9 +70,13 @@ impl Durable {
                 Some(started.map_err(|e| Failure::new("thread", e))?)
             }
         };
-        let looks = matches!(pipeline.checkpoint.location, Location::Folder(_));
+        let look_every = match pipeline.checkpoint.location {
+            Location::Folder(_) => Duration::ZERO,
+            Location::S3 { .. } => LOOK,
+        };
+        let looked = Instant::now();
         let interrupted = Arc::default();
-        Ok(Self { committer, last, parts, storage, looks, snapshots, interrupted })
+        Ok(Self { committer, last, parts, storage, look_every, looked, snapshots, interrupted })
     }
 
     fn record(
@@ -92,7 +101,10 @@ impl Durable {
         }
         record.models = self.parts.models.clone();
         if let Some(store) = self.committer.state.store() {
-            record.operators = store.operators().iter().map(|(name, id)| (name.clone(), id.number())).collect();
+            // Of the operators that the pipeline has: one that was left out is not asked for again.
+            let has = |name: &&String| self.parts.keyed.contains(name);
+            let numbers = store.operators().iter().filter(|(name, _)| has(name));
+            record.operators = numbers.map(|(name, id)| (name.clone(), id.number())).collect();
         }
         record
     }
@@ -143,10 +155,11 @@ impl Durable {
         Ok(())
     }
 
-    fn look_for_newer_run(&self) -> Result<(), Failure> {
-        if !self.looks {
+    fn look_for_newer_run(&mut self) -> Result<(), Failure> {
+        if self.looked.elapsed() < self.look_every {
             return Ok(());
         }
+        self.looked = Instant::now();
         let newest = checkpoint::newest_run(&self.storage).map_err(storage_failure)?;
         if newest > self.parts.run {
             return Err(taken_over(&self.storage, self.parts.run, newest));
@@ -159,9 +172,14 @@ impl Commit for Durable {
     fn commit(&mut self, gathered: Gathered) -> Result<Done, Failure> {
         let Gathered { epoch, positions, dirty, watermark, sinks, began, barrier } = gathered;
         let queue = began.elapsed().saturating_sub(barrier);
-        let names = self.parts.sources.iter().cloned();
-        let positions = positions.into_iter().map(|partitions| partitions.into_iter().map(|(_, at)| at).collect());
-        let sources: BTreeMap<String, Vec<Position>> = names.zip(positions).collect();
+        let names = || self.parts.sources.iter().cloned();
+        let is_open = |partitions: &Vec<Standing>| {
+            partitions.iter().filter(|p| p.open).map(|p| p.position.clone()).collect::<Vec<_>>()
+        };
+        // What a source has not opened belongs to the record, but is not this process's to commit.
+        let open: BTreeMap<String, Vec<Position>> = names().zip(positions.iter().map(is_open)).collect();
+        let positions = positions.into_iter().map(|partitions| partitions.into_iter().map(|p| p.position).collect());
+        let sources: BTreeMap<String, Vec<Position>> = names().zip(positions).collect();
         let mut states = BTreeMap::new();
         let mut syncs = Vec::new();
         for (index, Prepared { state, sync }) in sinks {
@@ -182,6 +200,7 @@ impl Commit for Durable {
         self.look_for_newer_run()?;
         let synced = synced.elapsed();
         let record = self.record(epoch, sources, states);
+        self.committer.decision.offsets(&open);
         let steps = self.bring_through(&record, &dirty)?;
         self.open_next(epoch)?;
         drop(dirty);
@@ -191,7 +210,7 @@ impl Commit for Durable {
             store.collect_expired(watermark);
         }
         if self.committer.decision.transactor().is_none() {
-            self.parts.consumers.hint(&record.sources);
+            self.parts.consumers.hint(&open);
         }
         self.last = Some(record);
         self.look_after()?;

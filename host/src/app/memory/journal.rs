@@ -3,10 +3,11 @@
 //! bucket.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Folder, Location, Log, Options, log_folder};
-use crate::checkpoint::{self, Storage};
+use crate::checkpoint::{self, Staging, Storage};
 use crate::config::Pipeline;
 use crate::epoch::protocol::{Durable, History};
 use crate::epoch::{EpochLog, EpochRecord, LogError};
@@ -40,7 +41,7 @@ impl Journal {
             Location::S3 { .. } => {
                 let is_empty = std::fs::read_dir(&path).map_err(failed)?.next().is_none();
                 if is_empty {
-                    checkpoint::fetch_log(storage, &path).map_err(|e| failed(std::io::Error::other(e.to_string())))?;
+                    fetch(storage, &path).map_err(failed)?;
                 }
                 Some(Arc::clone(storage))
             }
@@ -60,6 +61,15 @@ impl Journal {
         }
         Ok(())
     }
+}
+
+/// Fetches the log from a bucket: all of it is there, or nothing.
+fn fetch(bucket: &Storage, folder: &Path) -> std::io::Result<()> {
+    let other = |e: checkpoint::Error| std::io::Error::other(e.to_string());
+    let staging = Staging::create(&folder.with_extension("fetching")).map_err(other)?;
+    checkpoint::fetch_log(bucket, staging.path()).map_err(other)?;
+    // A rename replaces the empty folder.
+    std::fs::rename(staging.path(), folder)
 }
 
 impl EpochLog for Journal {

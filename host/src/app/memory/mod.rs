@@ -113,6 +113,7 @@ impl Memory {
             let (sources, sinks) = (BTreeMap::new(), BTreeMap::new());
             return Ok(Recovered { first: 1, store: None, sources, sinks, kafka, consumers, committer: None });
         };
+        let again = kept.run > 0;
         kept.claim(&pipeline.name)?;
         let (storage, run) = (Arc::clone(&kept.storage), kept.run);
         let decision = match pipeline.kafka.producer {
@@ -122,6 +123,7 @@ impl Memory {
                 consumers: Arc::clone(&consumers),
                 control: Arc::clone(&self.control),
                 transactor: None,
+                offsets: BTreeMap::new(),
             }),
         };
         let database = Database::new(pipeline, keyed, Arc::clone(&storage));
@@ -129,9 +131,13 @@ impl Memory {
         let numbers = database.numbers();
         let open = || Journal::open(pipeline, &storage, run, &numbers);
         let snapshot = |history: &History| newest_snapshot(&storage, &pipeline.name, history);
-        let accept = self.beginning.resume_from.take();
+        let accept = self.beginning.resume_from;
         let place = format!("recovery from {}", storage.location());
-        let failed = |error: RecoveryError| action_failure(&place, error.action());
+        let failed = |error: RecoveryError| {
+            let failure = action_failure(&place, error.action());
+            // Storage that answered before may do so again.
+            if again && matches!(error, RecoveryError::Snapshots(_)) { failure.rewind() } else { failure }
+        };
         let (committer, resolution) = recover(decision, open, database, snapshot, accept).map_err(failed)?;
         committer.state.open().map_err(|e| Failure::new("state", e))?;
         let record = match resolution.committed() {
@@ -142,7 +148,8 @@ impl Memory {
             None => (BTreeMap::new(), BTreeMap::new()),
             Some(record) => {
                 let names: Vec<&str> = pipeline.sources.iter().map(|s| s.name.as_str()).collect();
-                let parts = protocol::Parts { sources: &names, operators: keyed };
+                let sinks: Vec<&str> = pipeline.sinks.iter().map(|(s, _)| s.name.as_str()).collect();
+                let parts = protocol::Parts { sources: &names, operators: keyed, sinks: &sinks };
                 fits(record, parts, self.beginning.allow_non_restored_state)
                     .map_err(|refusal| Failure::new("recovery", refusal))?;
                 for (operator, generation) in &record.generations {
@@ -150,6 +157,9 @@ impl Memory {
                 }
                 let checksum = committer.log.history().checksum(record.epoch);
                 committer.state.remember(record, checksum);
+                // Whoever went back means it, whatever the groups were told since.
+                let went_back = record.begins_a_history() || accept.is_some();
+                consumers.trust_epoch(went_back);
                 (record.sources.clone(), record.sinks.clone())
             }
         };
@@ -176,6 +186,7 @@ impl Memory {
         &self,
         recovered: Recovered,
         pipeline: &Pipeline,
+        keyed: &[&str],
         generations: &Arc<Generations>,
         models: BTreeMap<String, crate::epoch::ModelState>,
     ) -> Result<Box<dyn Commit>, Failure> {
@@ -185,6 +196,7 @@ impl Memory {
         let parts = Parts {
             sources: pipeline.sources.iter().map(|s| s.name.clone()).collect(),
             sinks: pipeline.sinks.iter().map(|(s, _)| s.name.clone()).collect(),
+            keyed: keyed.iter().map(|&name| name.to_owned()).collect(),
             generations: Arc::clone(generations),
             models,
             run: kept.run,
@@ -192,6 +204,11 @@ impl Memory {
             kafka: recovered.kafka,
         };
         Ok(Box::new(Durable::new(pipeline, Arc::clone(&kept.storage), committer, last, parts)?))
+    }
+
+    /// An epoch was committed: from now on the deciders are believed again.
+    pub(super) fn forget_resume(&mut self) {
+        self.beginning.resume_from = None;
     }
 
     /// The members of groups, for how far they are behind.
@@ -220,12 +237,17 @@ impl Kept {
     /// A number of its own for each attempt; another host that took one meanwhile has taken over.
     fn claim(&mut self, pipeline: &str) -> Result<(), Failure> {
         if self.run > 0 {
-            let newest = checkpoint::newest_run(&self.storage).map_err(storage_failure)?;
+            // Storage that answered before may do so again.
+            let newest = checkpoint::newest_run(&self.storage).map_err(|e| storage_failure(e).rewind())?;
             if newest > self.run {
                 return Err(taken_over(&self.storage, self.run, newest));
             }
         }
-        self.run = checkpoint::claim_run(&self.storage, pipeline).map_err(storage_failure)?.run;
+        let failed = |e| match self.run {
+            0 => storage_failure(e),
+            _ => storage_failure(e).rewind(),
+        };
+        self.run = checkpoint::claim_run(&self.storage, pipeline).map_err(failed)?.run;
         Ok(())
     }
 }
@@ -279,6 +301,15 @@ fn newest_snapshot(storage: &Storage, pipeline: &str, history: &History) -> Resu
         Some(record) => record.checksum == m.record_checksum,
         None => history.records.is_empty() || m.epoch == history.base,
     };
+    // Of each epoch that a snapshot holds the log had a record.
+    let last = checkpoint::newest_snapshot(storage, pipeline, |_| true).map_err(|e| e.to_string())?;
+    if let Some(last) = last.filter(|last| last.epoch > history.newest && history.newest > 0) {
+        return Err(format!(
+            "the epoch log has lost its end: it goes to epoch {}, and there is a snapshot of epoch {}; put the missing \
+             segments back, or go back to a savepoint (`millstream savepoint restore PIPELINE NAME --replace`)",
+            history.newest, last.epoch
+        ));
+    }
     let newest = checkpoint::newest_snapshot(storage, pipeline, fits).map_err(|e| e.to_string())?;
     let Some(manifest) = newest else { return Ok(None) };
     let record = header(&manifest)?;

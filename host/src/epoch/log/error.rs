@@ -39,7 +39,7 @@ pub enum LogError {
     /// A segment is damaged where it must not be.
     #[error(
         "the epoch log is damaged: {} at byte {offset}: {problem}; restore the file from a copy, or start from a \
-         savepoint (`--from-savepoint NAME`), or move the state and checkpoint folders away to begin anew",
+         savepoint (`millstream savepoint restore PIPELINE NAME --replace`), or move the state and checkpoint folders away to begin anew",
         path.display()
     )]
     Corrupt {
@@ -53,7 +53,7 @@ pub enum LogError {
     /// Records that must follow each other do not.
     #[error(
         "a part of the epoch log is missing: {} stands on epoch {parent}, but the record before it is of epoch \
-         {found}; restore the missing segment from a copy, or start from a savepoint (`--from-savepoint NAME`)",
+         {found}; restore the missing segment from a copy, or go back to a savepoint (`millstream savepoint restore PIPELINE NAME --replace`)",
         path.display()
     )]
     Gap {

@@ -19,4 +19,4 @@ pub use parts::{Parts, fits};
 pub use permit::{Action, CommitPermit, Committed, Durable, Outcome, decide, permit};
 pub use refusal::Refusal;
 pub use resolve::{Base, Resolution, resolve};
-pub use retention::{Keep, Stored, may_cut, may_delete};
+pub use retention::may_cut;

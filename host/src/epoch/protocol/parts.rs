@@ -2,6 +2,7 @@
 
 use super::Refusal;
 use crate::epoch::EpochRecord;
+use crate::record::SinkState;
 
 /// The parts of a pipeline that keep something.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +11,8 @@ pub struct Parts<'a> {
     pub sources: &'a [&'a str],
     /// Names of the operators with state.
     pub operators: &'a [&'a str],
+    /// Names of the sinks.
+    pub sinks: &'a [&'a str],
 }
 
 /// Checks that nothing the record names is left out. A part that the record does not name begins at
@@ -21,10 +24,12 @@ pub fn fits(record: &EpochRecord, parts: Parts<'_>, allow: bool) -> Result<(), R
     let missing = |part, name: &str| Refusal::PartMissing { epoch: record.epoch, part, name: name.to_owned() };
     let source = record.sources.keys().find(|name| !parts.sources.contains(&name.as_str()));
     let operator = record.operators.keys().find(|name| !parts.operators.contains(&name.as_str()));
-    match (source, operator) {
-        _ if allow => Ok(()),
-        (Some(name), _) => Err(missing("source", name)),
-        (None, Some(name)) => Err(missing("operator", name)),
-        (None, None) => Ok(()),
+    // Its file would be taken for that of a new sink, and emptied.
+    let is_file = |state: &SinkState| matches!(state, SinkState::File { .. });
+    let sink = record.sinks.iter().find(|(name, state)| is_file(state) && !parts.sinks.contains(&name.as_str()));
+    let found = source.map(|name| missing("source", name)).or(operator.map(|name| missing("operator", name)));
+    match found.or(sink.map(|(name, _)| missing("sink", name))) {
+        Some(refusal) if !allow => Err(refusal),
+        _ => Ok(()),
     }
 }

@@ -11,9 +11,8 @@ pub enum Refusal {
     /// The decider committed an epoch that the log does not have.
     #[error(
         "epoch {epoch} of run {run} is committed by {}, but the epoch log has no record of it (its newest is {newest}): \
-         segments are missing, or this is not the checkpoint folder of that pipeline; put them back, or go on from \
-         epoch {newest} with `--resume-from {newest}` and repeat the rows since",
-        By(decider)
+         segments are missing, or this is not the checkpoint folder of that pipeline; put them back, or {}",
+        By(decider), way_out(*newest)
     )]
     PointerWithoutRecord {
         /// Who committed it.
@@ -110,7 +109,7 @@ pub enum Refusal {
     /// Neither store nor snapshot reaches the beginning of the log.
     #[error(
         "the epoch log begins behind epoch {base}, but the state folder holds epoch {store}{}: what lies between is \
-         missing; put the state folder or a snapshot back, or start from a savepoint (`--from-savepoint NAME`)",
+         missing; put the state folder or a snapshot back, or go back to a savepoint (`millstream savepoint restore PIPELINE NAME --replace`)",
         snapshot.map_or_else(|| " and there is no snapshot".into(), |s| format!(" and the newest snapshot epoch {s}, which does not fit"))
     )]
     Gap {
@@ -124,7 +123,7 @@ pub enum Refusal {
     /// The log is gone, but not what it led to.
     #[error(
         "the epoch log is empty, but {}: it was deleted, or checkpoint.path points elsewhere; put it back, or{} start \
-         from a savepoint (`--from-savepoint NAME`), or move the state and checkpoint folders away to begin anew",
+         with a savepoint (`millstream savepoint restore PIPELINE NAME --replace`), or move the state and checkpoint folders away to begin anew",
         match snapshot { Some(s) => format!("there is a snapshot of epoch {s}"), None => format!("the state folder holds epoch {store}") },
         snapshot.map_or_else(String::new, |s| format!(" go on from the snapshot with `--resume-from {s}`, or"))
     )]
@@ -137,7 +136,7 @@ pub enum Refusal {
     /// The committed epoch has no record, so nobody knows where the sources stood.
     #[error(
         "epoch {epoch} is committed, but the epoch log has no record of it, and there is no snapshot of it: where the \
-         sources go on is unknown; put the missing segment back, or start from a savepoint (`--from-savepoint NAME`)"
+         sources go on is unknown; put the missing segment back, or go back to a savepoint (`millstream savepoint restore PIPELINE NAME --replace`)"
     )]
     RecordMissing {
         /// The epoch.
@@ -158,12 +157,12 @@ pub enum Refusal {
     /// The epoch names a source or an operator that the pipeline does not have.
     #[error(
         "epoch {epoch} has {} of {part} `{name}`, which the pipeline does not have; give the {part} its name back, or \
-         leave it out with `--allow-non-restored-state`", if *part == "source" { "positions" } else { "state" }
+         leave it out with `--allow-non-restored-state`", match *part { "source" => "positions", "sink" => "the file", _ => "state" }
     )]
     PartMissing {
         /// The committed epoch.
         epoch: u64,
-        /// `source` or `operator`.
+        /// `source`, `operator` or `sink`.
         part: &'static str,
         /// Its name.
         name: String,
@@ -181,5 +180,13 @@ impl fmt::Display for By<'_> {
                 write!(f, "Kafka (topic `{topic}`, key `{transactional_id}`)")
             }
         }
+    }
+}
+
+/// How to go on without what the decider committed last.
+fn way_out(newest: u64) -> String {
+    match newest {
+        0 => "begin anew under another `transactional_id` in `[kafka]`".into(),
+        _ => format!("go on from epoch {newest} with `--resume-from {newest}` and repeat the rows since"),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::epoch::{Decider, EpochRecord, Origin};
-use crate::record::Position;
+use crate::record::{Position, SinkState};
 
 fn kafka(id: &str) -> Decider {
     Decider::Kafka { transactional_id: id.into(), topic: "epochs".into() }
@@ -81,7 +81,7 @@ impl Case {
     fn refused(&self) -> Refusal {
         let refusal = self.resolve().unwrap_err();
         let message = refusal.to_string();
-        let override_named = ["--resume-from", "--from-savepoint", "move the state folder", "the log goes from"];
+        let override_named = ["--resume-from", "savepoint restore", "move the state folder", "the log goes from"];
         assert!(override_named.iter().any(|o| message.contains(o)), "no way out is named: {message}");
         refusal
     }
@@ -293,22 +293,19 @@ fn the_log_is_cut_only_where_nothing_needs_it() {
 }
 
 #[test]
-fn only_old_files_that_nothing_names_are_deleted() {
-    let files = [("named", 99), ("young", 9), ("old", 10)].map(|(name, age)| Stored { name, age });
-    let keep = Keep { named: ["named", "elsewhere"].into(), younger_than: 10 };
-    assert_eq!(may_delete(&files, &keep), ["old"]);
-}
-
-#[test]
 fn state_of_a_part_that_is_gone_is_refused_unless_it_may_be_left_out() {
     let mut record = EpochRecord::new(3, 2, 1, Decider::Log);
     record.sources.insert("in".into(), vec![Position::new("0", 1)]);
     record.operators.insert("count".into(), 0);
-    let (all, none): (&[&str], &[&str]) = (&["new", "in", "count"], &[]);
-    assert_eq!(fits(&record, Parts { sources: all, operators: all }, false), Ok(()));
+    record.sinks.insert("out".into(), SinkState::File { path: "out".into(), length: 1, identity: 0 });
+    record.sinks.insert("gone".into(), SinkState::Nothing);
+    let (all, none): (&[&str], &[&str]) = (&["new", "in", "count", "out"], &[]);
+    let whole = Parts { sources: all, operators: all, sinks: all };
+    assert_eq!(fits(&record, whole, false), Ok(()));
     for (parts, name) in [
-        (Parts { sources: none, operators: all }, "source `in`"),
-        (Parts { sources: all, operators: none }, "operator `count`"),
+        (Parts { sources: none, ..whole }, "source `in`"),
+        (Parts { operators: none, ..whole }, "operator `count`"),
+        (Parts { sinks: none, ..whole }, "sink `out`"),
     ] {
         let message = fits(&record, parts, false).unwrap_err().to_string();
         assert!(message.contains(name) && message.contains("--allow-non-restored-state"), "{message}");

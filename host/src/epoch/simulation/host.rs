@@ -312,7 +312,7 @@ impl<'w> Host<'w> {
         } else {
             let mut file = world.file.borrow_mut();
             file.synced = file.rows.len();
-            SinkState::File { path: "out".into(), length: file.rows.len() as u64 }
+            SinkState::File { path: "out".into(), length: file.rows.len() as u64, identity: 0 }
         };
         record.sinks.insert("out".into(), sink);
         record.operators.insert("count".into(), OPERATOR.number());

@@ -24,19 +24,24 @@ impl Reading<'_> {
         output: &mut dyn Output,
     ) -> Result<Vec<(Partition, Position)>, End> {
         let mut found = Vec::with_capacity(partitions.len());
-        let mut unknown = Vec::new();
-        for partition in partitions {
-            // Used once: when the partition comes back later, others may have read it meanwhile.
-            match self.known.remove(&partition) {
-                Some(position) => found.push((partition, position)),
-                None => unknown.push(partition),
-            }
-        }
-        if unknown.is_empty() {
+        if partitions.is_empty() {
             return Ok(found);
         }
-        let committed = again(output, || self.consumer.committed(&unknown))?;
-        for (partition, committed) in unknown.into_iter().zip(committed) {
+        let committed = again(output, || self.consumer.committed(&partitions))?;
+        for (partition, committed) in partitions.into_iter().zip(committed) {
+            // Used once: when the partition comes back later, others may have read it meanwhile.
+            if let Some(mut position) = self.known.remove(&partition) {
+                if let Some(ahead) = committed.filter(|&offset| offset > position.next && !self.trusts_epoch) {
+                    let (source, next) = (&self.name, position.next);
+                    tracing::warn!(
+                        source, %partition, next, ahead,
+                        "the group is ahead of the last epoch here: another process has read on, or its offsets were set"
+                    );
+                    position.next = ahead;
+                }
+                found.push((partition, position));
+                continue;
+            }
             let next = match committed {
                 Some(offset) => offset,
                 None => match begin(&self.read_before, &partition, self.settings.auto_offset_reset) {

@@ -21,7 +21,7 @@ fn full() -> EpochRecord {
     let mut record = EpochRecord::new(3, 1, 7, kafka());
     let position = Position { byte: 77, identity: u64::MAX, newest_event_time: -5, ..Position::new("in/3", 42) };
     record.sources.insert("in".into(), vec![position, Position::new("in/4", 0)]);
-    record.sinks.insert("file".into(), SinkState::File { path: "out.jsonl".into(), length: 1 << 40 });
+    record.sinks.insert("file".into(), SinkState::File { path: "out.jsonl".into(), length: 1 << 40, identity: 9 });
     record.sinks.insert("kafka".into(), SinkState::Kafka { topic: "out".into() });
     record.sinks.insert("none".into(), SinkState::Nothing);
     let text = str::to_owned;
