@@ -183,6 +183,61 @@ fn a_finished_run_that_is_started_again_does_nothing() {
 }
 
 #[test]
+fn a_run_that_fails_before_it_has_read_forgets_nothing() {
+    let job = counter();
+    let once = ["--set", "source.in.follow=false"];
+    drop(job.run_with(&once).succeeded());
+    // Another input under the same name: refused, with a last epoch that must not forget the position.
+    job.write("in.jsonl", "{\"user\":\"x\"}\n");
+    let refused = job.run_with(&once);
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.stderr);
+    assert!(refused.stdout.contains("put the file back"), "{}", refused.stdout);
+    job.write("in.jsonl", [THREE, "{\"user\":\"b\"}\n"].concat());
+    let report = job.run_with(&once).succeeded().report();
+    assert_eq!(report["rows_in"], 1);
+    assert_eq!(counts(&job), [vec![1, 2], vec![1, 2]]);
+}
+
+#[test]
+fn a_signal_at_any_moment_of_the_start_forgets_nothing() {
+    let job = counter();
+    drop(job.run_with(&["--set", "source.in.follow=false"]).succeeded());
+    for wait in [0, 5, 10, 20, 40, 80] {
+        let running = job.start();
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        // Before it listens for signals, the signal ends it: that is no harm either.
+        drop(running.stop("TERM"));
+    }
+    drop(job.run_with(&["--set", "source.in.follow=false"]).succeeded());
+    assert_eq!(counts(&job), [vec![1, 2], vec![1]]);
+}
+
+#[test]
+fn a_sink_that_was_renamed_does_not_empty_its_file() {
+    let job = counter();
+    let once = ["--set", "source.in.follow=false"];
+    drop(job.run_with(&once).succeeded());
+    let before = job.text("out.jsonl");
+    job.write("pipeline.toml", COUNTER.replace("[sink.out]", "[sink.counts]"));
+    let refused = job.run_with(&once);
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.stdout);
+    assert!(refused.stdout.contains("sink `out`"), "{}", refused.stdout);
+    assert_eq!(job.text("out.jsonl"), before);
+}
+
+#[test]
+fn another_file_at_the_path_of_a_sink_is_refused_and_left_alone() {
+    let job = counter();
+    let once = ["--set", "source.in.follow=false"];
+    drop(job.run_with(&once).succeeded());
+    job.write("out.jsonl", "x".repeat(10_000));
+    let refused = job.run_with(&once);
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.stdout);
+    assert!(refused.stdout.contains("another file under the same name"), "{}", refused.stdout);
+    assert_eq!(job.text("out.jsonl").len(), 10_000);
+}
+
+#[test]
 fn slots_of_an_older_version_are_carried_over_after_a_restart() {
     let job = counter();
     let once = ["--set", "source.in.follow=false"];
