@@ -309,6 +309,11 @@ public class Client {
     public void run() {
       try (var consumer = consumer(request)) {
         var partitions = partitions(consumer, request.get("topic").asText());
+        // A topic that was made just now is not known to the broker's metadata at once.
+        while (partitions.isEmpty() && !stopped) {
+          Thread.sleep(50);
+          partitions = partitions(consumer, request.get("topic").asText());
+        }
         consumer.assign(partitions);
         consumer.seekToBeginning(partitions);
         while (!stopped) records.addAndGet(consumer.poll(Duration.ofMillis(100)).count());
