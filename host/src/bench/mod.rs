@@ -4,6 +4,7 @@
 //! and noisy as it may be; of several runs of a throughput the best counts, since noise only makes
 //! runs slower.
 
+mod epochs;
 mod operator_call;
 mod pipelines;
 mod runs;
@@ -28,8 +29,9 @@ pub struct Options {
 
 /// The benchmarks, in the order in which they run: a sandboxed operator against a native closure;
 /// JSON file to JSON file through one keyed plugin; vectors through a network, direct and from JSON;
-/// latency at 1,000 and 10,000 rows/s; the fraud pipeline with memory, start, and a swap under load.
-pub const NAMES: &[&str] = &["operator-call", "enrich", "vectors", "latency", "demo"];
+/// latency at 1,000 and 10,000 rows/s; the fraud pipeline with memory, start, and a swap under load;
+/// epochs, recovery and savepoints.
+pub const NAMES: &[&str] = &["operator-call", "enrich", "vectors", "latency", "demo", "epochs"];
 
 /// Runs the benchmarks of these names; all when there are none. `each` is told of each figure as it
 /// is there.
@@ -53,6 +55,7 @@ pub fn run(names: &[&str], options: &Options, each: &mut dyn FnMut(&Measurement)
             "enrich" => runs::enrich(&places),
             "vectors" => runs::vector_rate(&places),
             "latency" => runs::latency(&places),
+            "epochs" => epochs::run(&places),
             _ => runs::demo(&places),
         };
         found.map_err(|e| format!("{name}: {e}"))?.iter().for_each(&mut *each);

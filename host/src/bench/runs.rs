@@ -14,7 +14,7 @@ use crate::source::transactions::{Generator, Settings};
 /// The network of the vector benchmarks, made by scripts/make-test-models.py.
 const MLP_128: &[u8] = include_bytes!("../inference/testdata/mlp-128.onnx");
 /// The model of the demo.
-const FRAUD: &[u8] = include_bytes!("../../../examples/fraud-scoring/model.onnx");
+pub(super) const FRAUD: &[u8] = include_bytes!("../../../examples/fraud-scoring/model.onnx");
 
 const ENRICH_ROWS: u64 = 2_000_000;
 const DEMO_ROWS: u64 = 1_000_000;
@@ -142,7 +142,7 @@ fn best<T>(
 }
 
 /// A file of transactions; made once.
-fn transactions_file(places: &Places, name: &str, settings: Settings) -> Result<PathBuf, String> {
+pub(super) fn transactions_file(places: &Places, name: &str, settings: Settings) -> Result<PathBuf, String> {
     let rows = settings.rows;
     // Other settings, another file.
     let settings_hash = hash_key(format!("{settings:?}").as_bytes());
@@ -164,7 +164,7 @@ fn transactions_file(places: &Places, name: &str, settings: Settings) -> Result<
     Ok(path)
 }
 
-fn placed(places: &Places, name: &str, bytes: &[u8]) -> Result<PathBuf, String> {
+pub(super) fn placed(places: &Places, name: &str, bytes: &[u8]) -> Result<PathBuf, String> {
     let path: PathBuf = Path::new(&places.folder("models")?).join(name);
     std::fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(path)
