@@ -81,7 +81,13 @@ impl Case {
     fn refused(&self) -> Refusal {
         let refusal = self.resolve().unwrap_err();
         let message = refusal.to_string();
-        let override_named = ["--resume-from", "savepoint restore", "move the state folder", "the log goes from"];
+        let override_named = [
+            "--resume-from",
+            "savepoint restore",
+            "move the state folder",
+            "the log goes from",
+            "another `transactional_id`",
+        ];
         assert!(override_named.iter().any(|o| message.contains(o)), "no way out is named: {message}");
         refusal
     }
