@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENV := . scripts/env.sh &&
 
-.PHONY: help setup setup-tests build plugins fixtures demo test crash-loop lint fmt bench model clean
+.PHONY: help setup setup-tests build plugins fixtures demo test crash-loop kafka-throughput lint fmt bench model clean
 
 help: ## lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ test: build fixtures setup-tests ## every test
 
 crash-loop: build fixtures setup-tests ## kill -9 under load, KILLS=1000 times (CRASH="--seed 7 --sink kafka" for more)
 	@$(ENV) cargo run --quiet --release --locked --package millstream-tests --bin crash-loop -- --kills $${KILLS:-1000} $(CRASH)
+
+kafka-throughput: build setup-tests ## Kafka to Kafka, exactly once: rows a second and where the time goes
+	@$(ENV) cargo run --quiet --release --locked --package millstream-tests --bin kafka-throughput
 
 lint: setup ## formatting and clippy, warnings are errors
 	@scripts/lint.sh
