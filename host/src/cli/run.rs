@@ -85,10 +85,11 @@ fn describe(report: &Report) -> String {
         rows.row([
             format!("rows by {}", generation.operator),
             numbers::count(generation.rows),
-            format!(
-                "generation {} ({}) since epoch {}",
-                generation.generation, generation.version, generation.since_epoch
-            ),
+            match generation.since_epoch {
+                // The one that the run began with.
+                0 => format!("generation {} ({})", generation.generation, generation.version),
+                since => format!("generation {} ({}) since epoch {since}", generation.generation, generation.version),
+            },
         ]);
     }
     let mut facts = Table::default();
@@ -125,7 +126,7 @@ mod tests {
                 SinkReport { name: "rejected".into(), rows: 2, ..SinkReport::default() },
             ],
             dead_lettered: 2,
-            generations: vec![generation(1, "1.0.0", 400_000, 1), generation(2, "1.1.0", 600_000, 3)],
+            generations: vec![generation(1, "1.0.0", 400_000, 0), generation(2, "1.1.0", 600_000, 3)],
             elapsed_seconds: 1.42,
             rows_per_second: 704_225.4,
             latency: Some(Latency { p50_us: 210.0, p90_us: 480.0, p99_us: 1_230.0, max_us: 18_400.0 }),
