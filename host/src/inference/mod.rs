@@ -12,6 +12,7 @@
 mod binding;
 mod config;
 mod error;
+pub mod external;
 mod features;
 mod metadata;
 mod model;

@@ -1,0 +1,5 @@
+//! Models that answer later.
+
+mod config;
+
+pub use config::*;
