@@ -15,7 +15,9 @@ use super::memory::{self, Beginning, Memory};
 use super::nodes::{InferenceNode, KeyedState, PluginNode};
 use super::{Made, Plan};
 use crate::codec::Decoder;
-use crate::dataflow::{Events, Failure, FailureKind, Network, Operator, OperatorFactory, Parts, SourcePart, Stats};
+use crate::dataflow::{
+    Events, Failure, FailureKind, Network, Operator, OperatorFactory, OperatorPart, Parts, SourcePart, Stats,
+};
 use crate::epoch::{Coordinator, EpochStats, ModelState, Outcome};
 use crate::kafka::Consumers;
 use crate::operator::{self, Outcome as PluginOutcome, Runner, Watch};
@@ -163,11 +165,11 @@ impl Job {
         let epoch = recovered.first;
         let store = &recovered.store.clone();
         let share = pipeline.state.cache_bytes / (keyed.len() * pipeline.dataflow.workers).max(1);
-        let mut factories: Vec<OperatorFactory<'_>> = Vec::new();
+        let mut factories: Vec<OperatorPart<'_>> = Vec::new();
         for (((made, input), node), &index) in operators.iter().zip(inputs).zip(&graph.operators).zip(&self.indexes) {
             let generations = &self.generations;
             let limits = &pipeline.plugins.limits;
-            factories.push(match made {
+            let factory: OperatorFactory<'_> = match made {
                 Made::Inference { binding, .. } => Box::new(move |_| {
                     let opened = binding.open().map_err(|e| e.to_string())?;
                     Ok(Box::new(InferenceNode(opened)) as Box<dyn Operator>)
@@ -201,7 +203,8 @@ impl Job {
                         broken: None,
                     }) as Box<dyn Operator>)
                 }),
-            });
+            };
+            factories.push(OperatorPart::OnWorkers(factory));
         }
 
         let mut sources: Vec<SourcePart<'_>> = Vec::new();

@@ -241,7 +241,8 @@ impl<'a> Planner<'a> {
                 }
             };
             let Some(made) = made else { continue };
-            let mut node = OperatorNode { name: operator.name().into(), inputs: origins, key: None };
+            let mut node =
+                OperatorNode { name: operator.name().into(), inputs: origins, key: None, asynchronous: false };
             let index = nodes.len();
             match &made {
                 Made::Inference { binding, .. } => {

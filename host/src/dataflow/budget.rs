@@ -8,6 +8,8 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 /// Rows and bytes that may be between sources and sinks.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -15,6 +17,8 @@ pub(crate) struct Budget {
     max_bytes: usize,
     used: Mutex<Used>,
     freed: Condvar,
+    /// The same for those who must not block.
+    room: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +35,7 @@ pub(crate) struct Closed;
 
 impl Budget {
     pub(crate) fn new(max_rows: usize, max_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { max_rows, max_bytes, used: Mutex::default(), freed: Condvar::new() })
+        Arc::new(Self { max_rows, max_bytes, used: Mutex::default(), freed: Condvar::new(), room: Notify::new() })
     }
 
     /// Takes a share, waiting for room. A share larger than the whole budget is given when nothing
@@ -50,6 +54,26 @@ impl Budget {
             }
             used = self.freed.wait(used).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Takes a share without waiting, more than is left if need be; for those who look at
+    /// [`Self::is_full`] before.
+    pub(crate) fn overdraw(self: &Arc<Self>, rows: usize, bytes: usize) -> Arc<Ticket> {
+        let mut used = self.lock();
+        used.rows += rows;
+        used.bytes += bytes;
+        Arc::new(Ticket { budget: Arc::clone(self), rows, bytes })
+    }
+
+    /// Whether nothing is left.
+    pub(crate) fn is_full(&self) -> bool {
+        let used = self.lock();
+        used.rows >= self.max_rows || used.bytes >= self.max_bytes
+    }
+
+    /// Comes back when something was given back since the last time.
+    pub(crate) async fn room(&self) {
+        self.room.notified().await;
     }
 
     /// Gives nothing for a while, or again.
@@ -90,6 +114,7 @@ impl Drop for Ticket {
         used.bytes -= self.bytes;
         drop(used);
         self.budget.freed.notify_all();
+        self.budget.room.notify_one();
     }
 }
 

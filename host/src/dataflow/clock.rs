@@ -18,18 +18,22 @@ pub(crate) struct Clock {
 struct SourceClock {
     /// How far behind the newest event; `None` when its rows have no event time or do not come here.
     behind: Option<i64>,
+    /// Whether it is an asynchronous operator, which tells its watermark whatever the partition.
+    one: bool,
     /// By number of the partition.
     partitions: Vec<(Status, i64)>,
 }
 
 impl Clock {
-    /// `behind` by source: the out-of-orderness of those that come here and have event time.
-    pub(crate) fn new(behind: impl Iterator<Item = Option<Duration>>) -> Self {
-        let source = |behind: Option<Duration>| SourceClock {
+    /// `behind` by lane: the out-of-orderness of those that come here and have event time. Behind
+    /// those of the `sources` are asynchronous operators.
+    pub(crate) fn new(sources: usize, behind: impl Iterator<Item = Option<Duration>>) -> Self {
+        let lane = |(lane, behind): (usize, Option<Duration>)| SourceClock {
             behind: behind.map(|b| i64::try_from(b.as_millis()).unwrap_or(i64::MAX)),
+            one: lane >= sources,
             partitions: Vec::new(),
         };
-        Self { sources: behind.map(source).collect(), watermark: i64::MIN }
+        Self { sources: behind.enumerate().map(lane).collect(), watermark: i64::MIN }
     }
 
     /// Before the first row of a source that shows its partitions one by one, nothing is older than
@@ -61,14 +65,31 @@ impl Clock {
         self.watermark
     }
 
+    /// What all that comes here amounts to: closed when everything is, idle when nothing is active.
+    pub(crate) fn status(&self) -> Status {
+        let timed = self.sources.iter().filter(|s| s.behind.is_some());
+        let mut statuses = timed.flat_map(|s| match s.partitions.is_empty() {
+            // It has not shown anything yet.
+            true => vec![Status::Active],
+            false => s.partitions.iter().map(|(status, _)| *status).collect(),
+        });
+        statuses
+            .try_fold(Status::Closed, |sum, status| match (sum, status) {
+                (_, Status::Active) => Err(Status::Active),
+                (Status::Closed, Status::Closed) => Ok(Status::Closed),
+                _ => Ok(Status::Idle),
+            })
+            .unwrap_or_else(|active| active)
+    }
+
     /// Newest event time by source and number of the partition.
     pub(crate) fn newest(&self) -> Vec<Vec<i64>> {
         self.sources.iter().map(|s| s.partitions.iter().map(|(_, newest)| *newest).collect()).collect()
     }
 
     fn partition(&mut self, header: &Header) -> &mut (Status, i64) {
-        let partitions = &mut self.sources[usize::from(header.source)].partitions;
-        let index = header.partition as usize;
+        let SourceClock { partitions, one, .. } = &mut self.sources[usize::from(header.lane)];
+        let index = if *one { 0 } else { header.partition as usize };
         if partitions.len() <= index {
             partitions.resize(index + 1, (Status::Closed, i64::MIN));
         }
@@ -98,16 +119,22 @@ mod tests {
 
     fn header(source: u16, partition: u32, status: Status, times: (i64, i64)) -> Header {
         Header {
+            lane: source,
             source,
             partition,
             status,
             sequence: 0,
             epoch: 0,
             since: Instant::now(),
+            last: false,
             min_event_time: times.0,
             max_event_time: times.1,
             ticket: None,
         }
+    }
+
+    fn clock<const N: usize>(behind: [Option<Duration>; N]) -> Clock {
+        Clock::new(N, behind.into_iter())
     }
 
     const NONE: (i64, i64) = (i64::MAX, i64::MIN);
@@ -120,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_slowest_partition_holds_the_watermark_until_it_is_idle_or_closed() {
-        let mut clock = Clock::new([Some(Duration::from_millis(10))].into_iter());
+        let mut clock = clock([Some(Duration::from_millis(10))]);
         clock.pass(&header(0, 0, Status::Active, NONE));
         clock.pass(&header(0, 1, Status::Active, NONE));
         block(&mut clock, 0, 90, 100);
@@ -139,7 +166,7 @@ mod tests {
 
     #[test]
     fn when_all_are_idle_time_stands_still() {
-        let mut clock = Clock::new([Some(Duration::ZERO)].into_iter());
+        let mut clock = clock([Some(Duration::ZERO)]);
         block(&mut clock, 0, 5, 7);
         clock.pass(&header(0, 0, Status::Idle, NONE));
         assert_eq!(clock.watermark(), 7);
@@ -147,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_source_that_has_ended_holds_nobody_back() {
-        let mut clock = Clock::new([Some(Duration::ZERO), Some(Duration::ZERO)].into_iter());
+        let mut clock = clock([Some(Duration::ZERO), Some(Duration::ZERO)]);
         block(&mut clock, 0, 5, 7);
         assert_eq!(clock.watermark(), i64::MIN, "the other source has shown nothing");
         clock.pass(&header(1, 0, Status::Active, (1, 2)));
@@ -158,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_first_block_runs_under_its_oldest_row() {
-        let mut clock = Clock::new([Some(Duration::ZERO), None].into_iter());
+        let mut clock = clock([Some(Duration::ZERO), None]);
         clock.pass(&header(0, 0, Status::Active, NONE));
         let first = header(0, 0, Status::Active, (30, 80));
         clock.begin(&first);
@@ -169,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_position_restores_the_time_of_its_partition() {
-        let mut clock = Clock::new([Some(Duration::from_millis(5))].into_iter());
+        let mut clock = clock([Some(Duration::from_millis(5))]);
         clock.pass(&header(0, 0, Status::Active, (i64::MAX, 1_000)));
         assert_eq!(clock.watermark(), 995);
     }

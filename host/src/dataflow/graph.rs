@@ -3,7 +3,8 @@
 //! A *stage* is what a worker does with rows without handing them to another worker. Each source
 //! begins one (decode, then the operators that need no key); each operator with a key begins one,
 //! because its rows must first travel to the worker that owns their key. Operators without a key
-//! run in the stage that feeds them.
+//! run in the stage that feeds them. An asynchronous operator runs on a thread of its own, the *hub*;
+//! what it is done with begins a stage as a source's rows do, in a sequence of its own: a *lane*.
 
 use std::time::Duration;
 
@@ -41,8 +42,11 @@ pub struct OperatorNode {
     pub name: String,
     /// What feeds it.
     pub inputs: Vec<Origin>,
-    /// Index of the key among the columns of its input.
+    /// Index of the key among the columns of its input; none for one that needs no key, or is
+    /// asynchronous.
     pub key: Option<usize>,
+    /// Whether it answers its rows later.
+    pub asynchronous: bool,
 }
 
 /// A sink in the graph.
@@ -84,6 +88,8 @@ pub(crate) enum Target {
     Operator(usize),
     /// The keyed stage with this index, on the worker that owns the key.
     Stage(usize),
+    /// The hub with this index.
+    Hub(usize),
     Sink(usize),
 }
 
@@ -91,6 +97,8 @@ pub(crate) enum Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Root {
     Source(usize),
+    /// What an asynchronous operator is done with.
+    Hub(usize),
     Operator(usize),
 }
 
@@ -101,17 +109,23 @@ pub(crate) struct Stage {
     pub operators: Vec<usize>,
     /// Keyed stages fed by it.
     pub stages: Vec<usize>,
+    /// Hubs fed by it.
+    pub hubs: Vec<usize>,
     /// Sinks fed by it, the one for dead letters among them.
     pub sinks: Vec<usize>,
-    /// Sources whose rows come here.
-    pub sources: Vec<usize>,
+    /// Lanes whose rows come here.
+    pub lanes: Vec<usize>,
 }
 
 /// A graph cut into stages.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
-    /// Intake stages first, one a source, then keyed stages in topological order.
+    /// Intake stages first, one a lane (sources, then hubs), then keyed stages in topological order.
     pub stages: Vec<Stage>,
+    /// Operators of the hubs, in topological order.
+    pub hubs: Vec<usize>,
+    /// Number of lanes.
+    pub lanes: usize,
     sources: Vec<Vec<Target>>,
     /// Per operator and port.
     operators: Vec<Vec<Vec<Target>>>,
@@ -119,37 +133,56 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn of(graph: &Graph) -> Self {
-        let intakes = graph.sources.len();
-        let keyed: Vec<usize> = (0..graph.operators.len()).filter(|&o| graph.operators[o].key.is_some()).collect();
+        let all = 0..graph.operators.len();
+        let hubs: Vec<usize> = all.clone().filter(|&o| graph.operators[o].asynchronous).collect();
+        let keyed: Vec<usize> = all.filter(|&o| graph.operators[o].key.is_some()).collect();
+        let lanes = graph.sources.len() + hubs.len();
         let mut layout = Self {
             stages: Vec::new(),
-            sources: vec![Vec::new(); intakes],
+            hubs: hubs.clone(),
+            lanes,
+            sources: vec![Vec::new(); graph.sources.len()],
             operators: vec![Vec::new(); graph.operators.len()],
         };
         for (index, operator) in graph.operators.iter().enumerate() {
-            let target = match keyed.iter().position(|&k| k == index) {
-                Some(at) => Target::Stage(intakes + at),
-                None => Target::Operator(index),
+            let place = |list: &[usize]| list.iter().position(|&o| o == index);
+            let target = match (place(&hubs), place(&keyed)) {
+                (Some(hub), _) => Target::Hub(hub),
+                (None, Some(at)) => Target::Stage(lanes + at),
+                (None, None) => Target::Operator(index),
             };
             operator.inputs.iter().for_each(|&origin| layout.feed(origin, target));
         }
         for (index, sink) in graph.sinks.iter().enumerate() {
             sink.inputs.iter().for_each(|&origin| layout.feed(origin, Target::Sink(index)));
         }
-        let roots = (0..intakes).map(Root::Source).chain(keyed.iter().map(|&k| Root::Operator(k)));
+        let sources = (0..graph.sources.len()).map(Root::Source);
+        let roots = sources.chain(hubs.into_iter().map(Root::Hub)).chain(keyed.into_iter().map(Root::Operator));
         layout.stages = roots.map(|root| layout.stage(root, graph.dead_letters)).collect();
-        // Stages are in topological order, so one pass carries each source to all that it reaches.
+        // A lane ends at a hub. Keyed stages are in topological order, so one pass carries each lane to
+        // all that it reaches.
         for index in 0..layout.stages.len() {
-            if let Root::Source(source) = layout.stages[index].root {
-                layout.stages[index].sources.push(source);
+            if index < lanes {
+                layout.stages[index].lanes.push(index);
             }
-            let (sources, next) = (layout.stages[index].sources.clone(), layout.stages[index].stages.clone());
+            let (reached, next) = (layout.stages[index].lanes.clone(), layout.stages[index].stages.clone());
             for stage in next {
-                let known = &mut layout.stages[stage].sources;
-                sources.iter().for_each(|&s| add(known, s));
+                let known = &mut layout.stages[stage].lanes;
+                reached.iter().for_each(|&l| add(known, l));
             }
         }
         layout
+    }
+
+    /// By lane, whether a source with event time is behind it.
+    pub(crate) fn timed(&self, graph: &Graph) -> Vec<bool> {
+        let mut timed: Vec<bool> = graph.sources.iter().map(|s| s.out_of_orderness.is_some()).collect();
+        // Hubs are in topological order, so those that feed one are known before it.
+        for hub in 0..self.hubs.len() {
+            let mut feeding = self.stages.iter().filter(|s| s.hubs.contains(&hub)).flat_map(|s| &s.lanes);
+            timed.push(feeding.any(|&lane| timed.get(lane).copied().unwrap_or(false)));
+        }
+        timed
     }
 
     /// What an output feeds.
@@ -160,23 +193,28 @@ impl Layout {
         }
     }
 
-    /// For each source, the number of parts of a block that a keyed stage gets.
-    pub(crate) fn parts_at_stage(&self, stage: usize, sources: usize, workers: usize) -> Vec<u32> {
-        self.parts(sources, workers, |s| s.stages.contains(&stage))
+    /// For each lane, the number of parts of a block that a keyed stage gets.
+    pub(crate) fn parts_at_stage(&self, stage: usize, workers: usize) -> Vec<u32> {
+        self.parts(workers, |s| s.stages.contains(&stage))
     }
 
-    /// For each source, the number of parts of a block that a sink gets.
-    pub(crate) fn parts_at_sink(&self, sink: usize, sources: usize, workers: usize) -> Vec<u32> {
-        self.parts(sources, workers, |s| s.sinks.contains(&sink))
+    /// For each lane, the number of parts of a block that a hub gets.
+    pub(crate) fn parts_at_hub(&self, hub: usize, workers: usize) -> Vec<u32> {
+        self.parts(workers, |s| s.hubs.contains(&hub))
+    }
+
+    /// For each lane, the number of parts of a block that a sink gets.
+    pub(crate) fn parts_at_sink(&self, sink: usize, workers: usize) -> Vec<u32> {
+        self.parts(workers, |s| s.sinks.contains(&sink))
     }
 
     /// An intake stage sends one part of a block, as one worker takes the block; a keyed stage
     /// sends one from every worker.
-    fn parts(&self, sources: usize, workers: usize, feeds: impl Fn(&Stage) -> bool) -> Vec<u32> {
-        let mut parts = vec![0; sources];
+    fn parts(&self, workers: usize, feeds: impl Fn(&Stage) -> bool) -> Vec<u32> {
+        let mut parts = vec![0; self.lanes];
         for stage in self.stages.iter().filter(|s| feeds(s)) {
-            let each = if matches!(stage.root, Root::Source(_)) { 1 } else { workers as u32 };
-            stage.sources.iter().for_each(|&s| parts[s] += each);
+            let each = if matches!(stage.root, Root::Operator(_)) { workers as u32 } else { 1 };
+            stage.lanes.iter().for_each(|&l| parts[l] += each);
         }
         parts
     }
@@ -196,10 +234,11 @@ impl Layout {
     }
 
     fn stage(&self, root: Root, dead_letters: Option<usize>) -> Stage {
-        let mut stage =
-            Stage { root, operators: Vec::new(), stages: Vec::new(), sinks: Vec::new(), sources: Vec::new() };
+        let (operators, stages, hubs, sinks, lanes) = Default::default();
+        let mut stage = Stage { root, operators, stages, hubs, sinks, lanes };
         let mut pending: Vec<Target> = match root {
             Root::Source(source) => self.sources[source].clone(),
+            Root::Hub(operator) => self.operators[operator].iter().flatten().copied().collect(),
             Root::Operator(operator) => vec![Target::Operator(operator)],
         };
         while let Some(target) = pending.pop() {
@@ -210,6 +249,7 @@ impl Layout {
                 }
                 Target::Operator(_) => {}
                 Target::Stage(next) => add(&mut stage.stages, next),
+                Target::Hub(hub) => add(&mut stage.hubs, hub),
                 Target::Sink(sink) => add(&mut stage.sinks, sink),
             }
         }
@@ -231,7 +271,7 @@ mod tests {
     use std::sync::Arc;
 
     fn operator(name: &str, inputs: &[Origin], key: Option<usize>) -> OperatorNode {
-        OperatorNode { name: name.into(), inputs: inputs.to_vec(), key }
+        OperatorNode { name: name.into(), inputs: inputs.to_vec(), key, asynchronous: false }
     }
 
     fn main_of(index: usize) -> Origin {
@@ -271,11 +311,11 @@ mod tests {
         assert_eq!(operators, [vec![], vec![0], vec![1, 2]]);
         assert_eq!(layout.targets(Origin::Source(0)), [Target::Stage(1)]);
         assert_eq!(layout.targets(main_of(0)), [Target::Stage(2)]);
-        assert_eq!(layout.parts_at_stage(1, 1, 4), [1]);
-        assert_eq!(layout.parts_at_stage(2, 1, 4), [4]);
-        assert_eq!(layout.parts_at_sink(0, 1, 4), [4]);
+        assert_eq!(layout.parts_at_stage(1, 4), [1]);
+        assert_eq!(layout.parts_at_stage(2, 4), [4]);
+        assert_eq!(layout.parts_at_sink(0, 4), [4]);
         // Dead letters may come from decoding and from both keyed stages.
-        assert_eq!(layout.parts_at_sink(1, 1, 4), [1 + 4 + 4]);
+        assert_eq!(layout.parts_at_sink(1, 4), [1 + 4 + 4]);
     }
 
     #[test]
@@ -288,8 +328,36 @@ mod tests {
             dead_letters: None,
         };
         let layout = Layout::of(&graph);
-        assert_eq!(layout.parts_at_sink(0, 3, 2), [2, 1, 0]);
-        assert_eq!(layout.parts_at_sink(1, 3, 2), [0, 0, 1]);
-        assert_eq!(layout.parts_at_stage(3, 3, 2), [1, 0, 0]);
+        assert_eq!(layout.parts_at_sink(0, 2), [2, 1, 0]);
+        assert_eq!(layout.parts_at_sink(1, 2), [0, 0, 1]);
+        assert_eq!(layout.parts_at_stage(3, 2), [1, 0, 0]);
+    }
+
+    #[test]
+    fn behind_an_asynchronous_operator_a_lane_of_its_own_begins() {
+        let later = |name: &str, inputs: &[Origin]| OperatorNode { asynchronous: true, ..operator(name, inputs, None) };
+        let graph = Graph {
+            sources: vec![source("timed"), source("timeless")],
+            operators: vec![
+                operator("enrich", &[Origin::Source(0)], Some(0)),
+                later("score", &[main_of(0)]),
+                operator("compare", &[main_of(1), Origin::Source(1)], Some(0)),
+                later("again", &[main_of(2), main_of(1)]),
+            ],
+            sinks: vec![sink("out", &[main_of(3), main_of(0)]), sink("rejected", &[])],
+            dead_letters: Some(1),
+        };
+        let mut graph = graph;
+        graph.sources[0].out_of_orderness = Some(Duration::ZERO);
+        let layout = Layout::of(&graph);
+        // Lanes: timed, timeless, score, again. Stages: those, then enrich, compare.
+        assert_eq!((layout.lanes, layout.stages.len(), &layout.hubs[..]), (4, 6, &[1, 3][..]));
+        assert_eq!(layout.targets(main_of(0)), [Target::Hub(0), Target::Sink(0)]);
+        assert_eq!(layout.parts_at_hub(0, 4), [4, 0, 0, 0]);
+        assert_eq!(layout.parts_at_stage(5, 4), [0, 1, 1, 0]);
+        assert_eq!(layout.parts_at_hub(1, 4), [0, 4, 4 + 1, 0]);
+        assert_eq!(layout.parts_at_sink(0, 4), [4, 0, 0, 1]);
+        assert_eq!(layout.parts_at_sink(1, 4), [1 + 4, 1 + 4, 1 + 4, 1]);
+        assert_eq!(layout.timed(&graph), [true, false, true, true]);
     }
 }

@@ -1,7 +1,7 @@
 //! What travels between sources, workers and sinks.
 //!
 //! Every block of a source gets the next number of that source's sequence, and so does every
-//! barrier. Workers take blocks in any order and put the sequence together again wherever order
+//! barrier; an asynchronous operator has a sequence of its own. Workers take blocks in any order and put the sequence together again wherever order
 //! matters: before a keyed operator and before a sink. So one partition uses every core, and the
 //! order in which a key sees its rows does not depend on the number of workers.
 
@@ -15,19 +15,25 @@ use crate::record::{Batch, DeadLetter};
 /// Where a block stands in the stream. Travels with everything that comes of the block.
 #[derive(Clone, Debug)]
 pub(crate) struct Header {
-    /// Index of the source.
+    /// The sequence in which the block is numbered: that of a source (its index), or of an
+    /// asynchronous operator, behind those of the sources.
+    pub lane: u16,
+    /// Index of the source whose rows they are.
     pub source: u16,
     /// Partition of the source.
     pub partition: u32,
     /// What becomes of the partition with this block.
     pub status: Status,
-    /// Number in the source's sequence, from 0, without gaps.
+    /// Number in the sequence of its lane, from 0, without gaps.
     pub sequence: u64,
     /// Epoch that the block belongs to.
     pub epoch: u64,
     /// When its first row was there.
     pub since: Instant,
-    /// Oldest and newest event time in the block; `i64::MAX` and `i64::MIN` when it has none.
+    /// Whether it is the barrier behind which nothing comes.
+    pub last: bool,
+    /// Oldest and newest event time in the block; `i64::MAX` and `i64::MIN` when it has none. In the
+    /// lane of an asynchronous operator the newest is its watermark.
     pub min_event_time: i64,
     pub max_event_time: i64,
     /// The block's share of the pipeline's budget; given back when the last copy is dropped.
@@ -57,6 +63,8 @@ pub(crate) struct Block {
 #[derive(Debug)]
 pub(crate) enum BlockContent {
     Chunk(Chunk),
+    /// Rows that an asynchronous operator is done with, and those that it rejects.
+    Answers(Option<Batch>, Letters),
     /// The epoch of the header ends here.
     Barrier,
 }
@@ -76,6 +84,9 @@ pub(crate) enum PartContent<T> {
     Rows(T),
     Barrier,
 }
+
+/// To an asynchronous operator.
+pub(crate) type ToHub = Part<Vec<Batch>>;
 
 /// To a worker.
 #[derive(Debug)]

@@ -7,7 +7,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
@@ -19,6 +19,7 @@ use super::endpoint::{Prepared, Sink, SinkRows, Source, Wants};
 use super::exchange::{Router, Routing};
 use super::failure::Failure;
 use super::graph::{Graph, Layout, Root};
+use super::hub::{AsyncPart, Hub};
 use super::message::{Part, ToWorker};
 use super::node::OperatorFactory;
 use super::outlet::{Gathered, Outlet};
@@ -29,7 +30,7 @@ use super::stats::Stats;
 use super::worker::{Names, Scratch, StageState, Worker};
 use super::writer::Writer;
 use crate::codec::{Decoder, Encoder, Format};
-use crate::record::Position;
+use crate::record::{InFlight, Position};
 use crate::state::DirtySlots;
 
 /// What the coordinator hears.
@@ -46,6 +47,19 @@ pub enum Event {
         /// Watermark of the stage in milliseconds since the Unix epoch; `i64::MIN` without one.
         watermark: i64,
         /// Newest event time by source and number of the partition, as far as the stage knows it.
+        newest: Vec<Vec<i64>>,
+    },
+    /// An asynchronous operator has passed the barrier of an epoch.
+    InFlight {
+        /// The epoch.
+        epoch: u64,
+        /// Index of the operator.
+        operator: usize,
+        /// Rows that it has not handed on.
+        rows: Vec<InFlight>,
+        /// As of [`Event::HandedOver`].
+        watermark: i64,
+        /// As of [`Event::HandedOver`].
         newest: Vec<Vec<i64>>,
     },
     /// A sink has all of an epoch.
@@ -74,13 +88,21 @@ pub struct Parts<'a> {
     /// One a source.
     pub sources: Vec<SourcePart<'a>>,
     /// One an operator.
-    pub operators: Vec<OperatorFactory<'a>>,
+    pub operators: Vec<OperatorPart<'a>>,
     /// One a sink: the sink and the layout of its records.
     pub sinks: Vec<(Box<dyn Sink>, Format)>,
     /// First epoch of the run.
     pub epoch: u64,
     /// What is counted.
     pub stats: Arc<Stats>,
+}
+
+/// What an operator of the graph is made of.
+pub enum OperatorPart<'a> {
+    /// One runs on each worker.
+    OnWorkers(OperatorFactory<'a>),
+    /// One runs beside them; the graph says that it is asynchronous.
+    Beside(AsyncPart),
 }
 
 /// A source, where it begins, and how each worker decodes it.
@@ -159,6 +181,15 @@ impl Network {
         let committed = Arc::<Committed>::default();
         let Events(event_sender, event_receiver) = events;
         let (intake_sender, intake) = unbounded();
+        let (answer_sender, answers) = unbounded();
+        let (hub_senders, hub_receivers): (Vec<_>, Vec<_>) =
+            layout.hubs.iter().map(|_| tokio::sync::mpsc::unbounded_channel()).unzip();
+        let timed = layout.timed(&graph);
+        // Time comes from sources with their out-of-orderness, and from hubs as it is.
+        let behind = |lane: usize| match graph.sources.get(lane) {
+            Some(source) => source.out_of_orderness,
+            None => timed[lane].then_some(Duration::ZERO),
+        };
         let (inboxes, inbox_receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
         let (sink_senders, sink_receivers): (Vec<_>, Vec<_>) =
             sinks.iter().map(|_| unbounded::<Part<SinkRows>>()).unzip();
@@ -186,17 +217,19 @@ impl Network {
                 let mut runs = Vec::new();
                 for &operator in &stage.operators {
                     let name = &graph.operators[operator].name;
-                    let made = operators[operator](id).map_err(|e| Failure::new(format!("operator `{name}`"), e))?;
-                    runs.push((operator, made));
+                    let failed = |e: String| Failure::new(format!("operator `{name}`"), e);
+                    let OperatorPart::OnWorkers(make) = &mut operators[operator] else {
+                        return Err(failed("runs beside the workers, and the graph has it on them".into()));
+                    };
+                    runs.push((operator, make(id).map_err(failed)?));
                 }
-                let parts = layout.parts_at_stage(index, graph.sources.len(), workers);
-                let behind =
-                    |source: usize| graph.sources[source].out_of_orderness.filter(|_| stage.sources.contains(&source));
+                let parts = layout.parts_at_stage(index, workers);
+                let behind = |lane: usize| behind(lane).filter(|_| stage.lanes.contains(&lane));
                 stages.push(StageState {
                     sequencer: Sequencer::new(&parts),
                     operators: runs,
                     epoch,
-                    clock: Clock::new((0..graph.sources.len()).map(behind)),
+                    clock: Clock::new(graph.sources.len(), (0..layout.lanes).map(behind)),
                     asked: false,
                 });
             }
@@ -207,9 +240,10 @@ impl Network {
                 router: Router::new(Routing::even(workers)),
                 encoders,
                 peers: inboxes.clone(),
+                hubs: hub_senders.clone(),
                 sinks: sink_senders.clone(),
                 stats: Arc::clone(&stats),
-                gathered: Gathered::new(layout.stages.len(), workers, sinks.len()),
+                gathered: Gathered::new(layout.stages.len(), workers, layout.hubs.len(), sinks.len()),
             };
             made.push(Worker {
                 graph: Arc::clone(&graph),
@@ -219,16 +253,43 @@ impl Network {
                 stages,
                 outlet,
                 intake: intake.clone(),
+                answers: answers.clone(),
                 inbox,
                 events: event_sender.clone(),
                 scratch: Scratch::default(),
             });
         }
-        drop((sink_senders, intake));
+        drop((sink_senders, hub_senders, intake, answers));
+        let mut hubs = Vec::new();
+        let mut parts: Vec<Option<OperatorPart<'_>>> = operators.into_iter().map(Some).collect();
+        for ((hub, &operator), inbox) in layout.hubs.iter().enumerate().zip(hub_receivers) {
+            let name = graph.operators[operator].name.clone();
+            let Some(OperatorPart::Beside(part)) = parts[operator].take() else {
+                let message = "runs on the workers, and the graph has it beside them";
+                return Err(Failure::new(format!("operator `{name}`"), message));
+            };
+            let expected = layout.parts_at_hub(hub, workers);
+            let behind = |lane: usize| behind(lane).filter(|_| expected[lane] > 0);
+            hubs.push(Hub {
+                operator,
+                name,
+                lane: (graph.sources.len() + hub) as u16,
+                part,
+                sequencer: Sequencer::new(&expected),
+                clock: Clock::new(graph.sources.len(), (0..layout.lanes).map(behind)),
+                names: Arc::clone(&names),
+                inbox,
+                answers: answer_sender.clone(),
+                events: event_sender.clone(),
+                budget: Budget::new(config.max_in_flight_rows, config.max_in_flight_bytes),
+                epoch,
+            });
+        }
+        drop(answer_sender);
 
         let keyed = layout.stages.iter().filter(|s| matches!(s.root, Root::Operator(_))).count();
-        let fed = |sink: &usize| layout.parts_at_sink(*sink, graph.sources.len(), workers).iter().any(|&p| p > 0);
-        let reports = keyed * workers + (0..sinks.len()).filter(fed).count();
+        let fed = |sink: &usize| layout.parts_at_sink(*sink, workers).iter().any(|&p| p > 0);
+        let reports = keyed * workers + layout.hubs.len() + (0..sinks.len()).filter(fed).count();
 
         let mut network = Self {
             ports: Vec::new(),
@@ -245,7 +306,7 @@ impl Network {
             let encoder = Encoder::new(format, &node.schema, node.fields.as_deref());
             let header = (node.wants != Wants::Nothing).then(|| encoder.map(|e| e.header())).transpose();
             let header = header.map_err(|e| Failure::new(format!("sink `{}`", node.name), e))?;
-            let parts = layout.parts_at_sink(index, graph.sources.len(), workers);
+            let parts = layout.parts_at_sink(index, workers);
             let writer = Writer {
                 index,
                 sink,
@@ -263,6 +324,9 @@ impl Network {
         }
         for (id, worker) in made.into_iter().enumerate() {
             network.spawn(format!("worker-{id}"), &event_sender, move || worker.run())?;
+        }
+        for hub in hubs {
+            network.spawn(format!("hub-{}", hub.operator), &event_sender, move || hub.run())?;
         }
         for (index, SourcePart { source, start, .. }) in sources.into_iter().enumerate() {
             let partitions = Arc::clone(&names[index].partitions);
@@ -327,8 +391,9 @@ impl Network {
 
     /// Puts a barrier behind what every source has handed over so far. Returns, by source, the
     /// partitions and where they go on behind the barrier.
-    pub fn barrier(&self) -> Vec<Vec<Standing>> {
-        self.ports.iter().map(|p| p.barrier()).collect()
+    /// Behind the `last` nothing comes: asynchronous operators let it pass when they have answered all.
+    pub fn barrier(&self, last: bool) -> Vec<Vec<Standing>> {
+        self.ports.iter().map(|p| p.barrier(last)).collect()
     }
 
     /// Takes nothing from sources for a while, or again. What is in flight goes on.

@@ -5,12 +5,13 @@
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::endpoint::{SinkRows, Wants};
 use super::exchange::Router;
 use super::failure::Failure;
 use super::graph::{Graph, Stage};
-use super::message::{Header, Letters, Part, PartContent, ToWorker};
+use super::message::{Header, Letters, Part, PartContent, ToHub, ToWorker};
 use super::stats::Stats;
 use super::worker::Names;
 use crate::codec::Encoder;
@@ -24,6 +25,7 @@ pub(crate) struct Outlet {
     /// One a sink; none for a sink that does not look at bytes.
     pub encoders: Vec<Option<Encoder>>,
     pub peers: Vec<Sender<ToWorker>>,
+    pub hubs: Vec<UnboundedSender<ToHub>>,
     pub sinks: Vec<Sender<Part<SinkRows>>>,
     pub stats: Arc<Stats>,
     pub gathered: Gathered,
@@ -33,6 +35,8 @@ pub(crate) struct Outlet {
 pub(crate) struct Gathered {
     /// By keyed stage and worker.
     routed: Vec<Vec<Vec<Batch>>>,
+    /// By hub.
+    handed: Vec<Vec<Batch>>,
     /// By sink.
     encoded: Vec<SinkRows>,
     /// Bytes that the last block came to, by sink: what the next is given room for at once.
@@ -41,9 +45,10 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
-    pub(crate) fn new(stages: usize, workers: usize, sinks: usize) -> Self {
+    pub(crate) fn new(stages: usize, workers: usize, hubs: usize, sinks: usize) -> Self {
         Self {
             routed: vec![vec![Vec::new(); workers]; stages],
+            handed: vec![Vec::new(); hubs],
             encoded: (0..sinks).map(|_| SinkRows::default()).collect(),
             usual: vec![0; sinks],
             letters: Vec::new(),
@@ -56,6 +61,11 @@ impl Outlet {
     pub(crate) fn route(&mut self, stage: usize, key: usize, batch: Batch) -> Result<(), String> {
         let routed = &mut self.gathered.routed[stage];
         self.router.route(batch, key, |worker, rows| routed[worker].push(rows)).map_err(|e| e.to_string())
+    }
+
+    /// Rows for an asynchronous operator.
+    pub(crate) fn hand(&mut self, hub: usize, batch: Batch) {
+        self.gathered.handed[hub].push(batch);
     }
 
     /// Rows for a sink.
@@ -112,6 +122,10 @@ impl Outlet {
                 let _ = self.peers[worker].send(ToWorker::Part { stage: receiver as u16, part });
             }
         }
+        for &hub in &stage.hubs {
+            let content = PartContent::Rows(std::mem::take(&mut self.gathered.handed[hub]));
+            let _ = self.hubs[hub].send(Part { header: header.clone(), from: self.worker, content });
+        }
         for &sink in &stage.sinks {
             let rows = std::mem::take(&mut self.gathered.encoded[sink]);
             if !rows.is_empty() {
@@ -130,6 +144,10 @@ impl Outlet {
                 let part = Part { header: header.clone(), from: self.worker, content: PartContent::Barrier };
                 let _ = peer.send(ToWorker::Part { stage: receiver as u16, part });
             }
+        }
+        for &hub in &stage.hubs {
+            let part = Part { header: header.clone(), from: self.worker, content: PartContent::Barrier };
+            let _ = self.hubs[hub].send(part);
         }
         for &sink in &stage.sinks {
             let part = Part { header: header.clone(), from: self.worker, content: PartContent::Barrier };

@@ -65,6 +65,7 @@ struct Entry {
     /// Newest event time that is known beforehand.
     newest: i64,
     since: Instant,
+    last: bool,
     ticket: Option<Arc<Ticket>>,
     content: BlockContent,
 }
@@ -96,12 +97,13 @@ impl Port {
 
     /// Ends the epoch of this source, and returns where its partitions go on in the next. Barriers
     /// need no budget: they must pass when it is used up.
-    pub(crate) fn barrier(&self) -> Vec<Standing> {
+    /// `last` says that nothing comes behind it.
+    pub(crate) fn barrier(&self, last: bool) -> Vec<Standing> {
         let mut line = self.lock();
         let now = Instant::now();
         let content = BlockContent::Barrier;
-        let entry = Entry { partition: 0, status: Status::Active, newest: i64::MIN, since: now, ticket: None, content };
-        self.push(&mut line, entry);
+        let (status, newest, ticket) = (Status::Active, i64::MIN, None);
+        self.push(&mut line, Entry { partition: 0, status, newest, since: now, last, ticket, content });
         line.epoch += 1;
         line.partitions.iter().flatten().cloned().collect()
     }
@@ -115,17 +117,20 @@ impl Port {
     fn mark(&self, line: &mut Line, partition: u32, status: Status, newest: i64) {
         let rows = Batch::empty(Arc::new(arrow::datatypes::Schema::empty()));
         let content = BlockContent::Chunk(Chunk::Rows(rows));
-        self.push(line, Entry { partition, status, newest, since: Instant::now(), ticket: None, content });
+        let (since, last, ticket) = (Instant::now(), false, None);
+        self.push(line, Entry { partition, status, newest, since, last, ticket, content });
     }
 
     fn push(&self, line: &mut Line, entry: Entry) -> bool {
         let header = Header {
+            lane: self.source,
             source: self.source,
             partition: entry.partition,
             status: entry.status,
             sequence: line.sequence,
             epoch: line.epoch,
             since: entry.since,
+            last: entry.last,
             min_event_time: i64::MAX,
             max_event_time: entry.newest,
             ticket: entry.ticket,
@@ -190,7 +195,8 @@ impl Output for PortOutput {
         }
         let content = BlockContent::Chunk(chunk);
         let ticket = Some(ticket);
-        let entry = Entry { partition, status: Status::Active, newest: i64::MIN, since, ticket, content };
+        let (status, newest) = (Status::Active, i64::MIN);
+        let entry = Entry { partition, status, newest, since, last: false, ticket, content };
         if !port.push(&mut line, entry) {
             return Err(Stopped);
         }

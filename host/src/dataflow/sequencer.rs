@@ -25,7 +25,7 @@ pub(crate) struct Sequencer<T> {
     turn: usize,
 }
 
-/// One source as this receiver sees it.
+/// One source (or asynchronous operator) as this receiver sees it.
 #[derive(Debug)]
 struct Lane<T> {
     /// Parts of each block; 0 when nothing of this source comes here.
@@ -52,14 +52,14 @@ impl<T> Default for Slot<T> {
 }
 
 impl<T> Sequencer<T> {
-    /// `expected[s]` is the number of parts of each block of source `s`.
+    /// `expected[l]` is the number of parts of each block of lane `l`.
     pub(crate) fn new(expected: &[u32]) -> Self {
         let lane = |&expected| Lane { expected, next: 0, window: VecDeque::new(), at_barrier: None };
         Self { lanes: expected.iter().map(lane).collect(), turn: 0 }
     }
 
     pub(crate) fn accept(&mut self, part: Part<T>) {
-        let lane = &mut self.lanes[usize::from(part.header.source)];
+        let lane = &mut self.lanes[usize::from(part.header.lane)];
         let at = (part.header.sequence - lane.next) as usize;
         if lane.window.len() <= at {
             lane.window.resize_with(at + 1, Slot::default);
@@ -113,12 +113,14 @@ mod tests {
 
     fn part(source: u16, sequence: u64, from: u16, value: Option<u64>) -> Part<u64> {
         let header = Header {
+            lane: source,
             source,
             partition: 0,
             status: super::super::message::Status::Active,
             sequence,
             epoch: 0,
             since: Instant::now(),
+            last: false,
             min_event_time: i64::MAX,
             max_event_time: i64::MIN,
             ticket: None,

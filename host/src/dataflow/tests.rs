@@ -169,7 +169,7 @@ fn run(setup: Setup, events: Events) -> Ran {
         sinks.push(sink("rejected", vec![], crate::record::dead_letter_schema()));
         ends.push((Box::new(rejected.clone()), Format::Json));
     }
-    let operator = |name: &str, inputs| OperatorNode { name: name.into(), inputs, key: Some(0) };
+    let operator = |name: &str, inputs| OperatorNode { name: name.into(), inputs, key: Some(0), asynchronous: false };
     let source = |name: &str| SourceNode { name: name.into(), out_of_orderness: Some(Duration::ZERO) };
     let mut nodes = vec![source("numbers")];
     let Numbers { rows, keys, block, nulls } = setup.numbers;
@@ -200,10 +200,10 @@ fn run(setup: Setup, events: Events) -> Ran {
         graph,
         sources,
         operators: vec![
-            Box::new(move |_| {
+            OperatorPart::OnWorkers(Box::new(move |_| {
                 Ok(Box::new(Count { reject: reject.clone(), fail_at, ..Count::default() }) as Box<dyn Operator>)
-            }),
-            Box::new(|_| Ok(Box::new(Count::default()) as Box<dyn Operator>)),
+            })),
+            OperatorPart::OnWorkers(Box::new(|_| Ok(Box::new(Count::default()) as Box<dyn Operator>))),
         ],
         sinks: ends,
         epoch: 1,

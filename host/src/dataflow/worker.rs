@@ -12,13 +12,14 @@ use super::clock::Clock;
 use super::endpoint::{Chunk, Records};
 use super::failure::Failure;
 use super::graph::{Graph, Layout, Origin, Root, Target};
+use super::letters::Rejected;
 use super::message::{Block, BlockContent, Header, ToWorker};
 use super::network::Event;
 use super::node::{Emitted, Operator, Times};
 use super::outlet::Outlet;
 use super::partitions::Partitions;
 use super::sequencer::{Next, Sequencer};
-use crate::codec::{Decoder, Encoder, Format};
+use crate::codec::Decoder;
 use crate::record::{Batch, DeadLetter};
 
 /// Names that dead letters carry.
@@ -46,11 +47,13 @@ pub(crate) struct Worker {
     pub graph: Arc<Graph>,
     pub layout: Arc<Layout>,
     pub names: Arc<Vec<Names>>,
-    /// One a source; none where the source hands over rows.
+    /// One a source; none where the source hands over rows. Asynchronous operators have none.
     pub decoders: Vec<Option<Decoder>>,
     pub stages: Vec<StageState>,
     pub outlet: Outlet,
     pub intake: Receiver<Block>,
+    /// What asynchronous operators are done with; comes before what sources have.
+    pub answers: Receiver<Block>,
     pub inbox: Receiver<ToWorker>,
     pub events: Sender<Event>,
     pub scratch: Scratch,
@@ -93,7 +96,7 @@ impl Worker {
                 idle = None;
                 continue;
             }
-            if let Ok(block) = self.intake.try_recv() {
+            if let Ok(block) = self.answers.try_recv().or_else(|_| self.intake.try_recv()) {
                 self.take_in(block)?;
                 idle = None;
                 continue;
@@ -109,6 +112,11 @@ impl Worker {
                 recv(self.inbox) -> message => match message {
                     Ok(ToWorker::Stop) | Err(_) => return Ok(()),
                     Ok(message) => self.accept(message),
+                },
+                recv(self.answers) -> block => match block {
+                    Ok(block) => self.take_in(block)?,
+                    // There is no asynchronous operator, or it has failed, and its failure is on the way.
+                    Err(_) => self.answers = crossbeam_channel::never(),
                 },
                 recv(self.intake) -> block => match block {
                     Ok(block) => self.take_in(block)?,
@@ -130,7 +138,7 @@ impl Worker {
 
     /// Does the next thing of the latest stage that has one; false when none has.
     fn advance(&mut self) -> Result<bool, Failure> {
-        for index in (self.graph.sources.len()..self.stages.len()).rev() {
+        for index in (self.layout.lanes..self.stages.len()).rev() {
             match self.stages[index].sequencer.pop() {
                 None => {}
                 Some(Next::Rows(header, parts)) => {
@@ -150,9 +158,9 @@ impl Worker {
     /// Begins the way of a block.
     fn take_in(&mut self, block: Block) -> Result<(), Failure> {
         let Block { mut header, content } = block;
-        let stage = usize::from(header.source);
+        let stage = usize::from(header.lane);
         if header.epoch > self.stages[stage].epoch {
-            // Barriers of a source pass one worker only; the others learn of them by the epoch.
+            // Barriers of a lane pass one worker only; the others learn of them by the epoch.
             self.begin_epoch(stage, header.epoch);
         }
         let batch = match content {
@@ -160,11 +168,15 @@ impl Worker {
                 self.outlet.barrier(&self.layout.stages[stage], &header);
                 return Ok(());
             }
+            BlockContent::Answers(batch, mut letters) => {
+                self.outlet.reject().append(&mut letters);
+                return self.work(stage, &header, batch);
+            }
             BlockContent::Chunk(Chunk::Rows(batch)) => batch,
             BlockContent::Chunk(Chunk::Raw(block)) => {
                 let names = &self.names[stage];
                 let failed = |e: String| Failure::new(format!("source `{}`", names.source), e);
-                let Some(decoder) = &mut self.decoders[stage] else {
+                let Some(Some(decoder)) = self.decoders.get_mut(stage) else {
                     return Err(failed("handed over bytes but has no format".into()));
                 };
                 let decoded = decoder.decode(&block).map_err(|e| failed(e.to_string()))?;
@@ -203,6 +215,7 @@ impl Worker {
             let mut pending = std::mem::take(&mut self.scratch.pending);
             match stage.root {
                 Root::Source(source) => self.fan_out(Origin::Source(source), batch, &mut pending),
+                Root::Hub(index) => self.fan_out(Origin::Operator { index, port: 0 }, batch, &mut pending),
                 Root::Operator(operator) => {
                     let batch = self.refuse_null_keys(operator, header, batch)?;
                     pending.push((Target::Operator(operator), batch));
@@ -213,6 +226,7 @@ impl Worker {
                 match target {
                     Target::Sink(sink) => self.outlet.encode(sink, header, &batch)?,
                     Target::Stage(stage) => self.route(stage, batch)?,
+                    Target::Hub(hub) => self.outlet.hand(hub, batch),
                     Target::Operator(operator) => self.operate(index, operator, header, &batch, times, &mut pending)?,
                 }
             }
@@ -287,28 +301,10 @@ impl Worker {
         batch: &Batch,
         rows: impl Iterator<Item = (u32, String)>,
     ) -> Result<(), Failure> {
-        let name = &self.graph.operators[operator].name;
         let names = &self.names[usize::from(header.source)];
-        let operator: Arc<str> = Arc::from(name.as_str());
-        let failed = |e: String| Failure::new(format!("operator `{name}`"), e);
-        let mut encoder =
-            Encoder::new(Format::Json, batch.columns.schema_ref(), None).map_err(|e| failed(e.to_string()))?;
-        for (row, reason) in rows {
-            let mut raw = Vec::new();
-            let at = (row as usize).min(batch.rows());
-            let one = batch.columns.slice(at, usize::from(at < batch.rows()));
-            encoder.encode(&one, &mut raw).map_err(|e| failed(e.to_string()))?;
-            raw.truncate(raw.trim_ascii_end().len());
-            self.outlet.reject().push(DeadLetter {
-                source: Arc::clone(&names.source),
-                partition: names.partitions.name(header.partition),
-                offset: batch.offsets.get(at).copied().unwrap_or_default(),
-                operator: Arc::clone(&operator),
-                reason,
-                raw,
-            });
-        }
-        Ok(())
+        let operator = &self.graph.operators[operator].name;
+        let partition = names.partitions.name(header.partition);
+        Rejected { operator, source: &names.source, partition }.write(batch, rows, self.outlet.reject())
     }
 
     /// The epoch ends at a keyed stage: state goes to the store, and the next epoch begins at once.
@@ -342,7 +338,9 @@ impl Worker {
     fn failure(&self, stage: usize, message: impl ToString) -> Failure {
         match self.layout.stages[stage].root {
             Root::Source(s) => Failure::new(format!("source `{}`", self.graph.sources[s].name), message),
-            Root::Operator(o) => Failure::new(format!("operator `{}`", self.graph.operators[o].name), message),
+            Root::Hub(o) | Root::Operator(o) => {
+                Failure::new(format!("operator `{}`", self.graph.operators[o].name), message)
+            }
         }
     }
 }

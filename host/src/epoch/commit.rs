@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::dataflow::{Failure, Prepared, Standing};
+use crate::record::InFlight;
 use crate::state::DirtySlots;
 
 /// Everything that belongs to an epoch.
@@ -14,6 +15,8 @@ pub struct Gathered {
     pub positions: Vec<Vec<Standing>>,
     /// State that changed.
     pub dirty: Vec<DirtySlots>,
+    /// Index of each asynchronous operator, and the rows that it has not answered yet.
+    pub in_flight: Vec<(usize, Vec<InFlight>)>,
     /// The least of all keyed stages: what has expired by it, no operator can still read.
     pub watermark: Option<i64>,
     /// Index of each sink and what it has.
@@ -26,8 +29,8 @@ pub struct Gathered {
 
 impl Gathered {
     pub(super) fn new(epoch: u64, positions: Vec<Vec<Standing>>, began: Instant) -> Self {
-        let (dirty, sinks) = (Vec::new(), Vec::new());
-        Self { epoch, positions, dirty, watermark: None, sinks, began, barrier: Duration::ZERO }
+        let (dirty, in_flight, sinks) = (Vec::new(), Vec::new(), Vec::new());
+        Self { epoch, positions, dirty, in_flight, watermark: None, sinks, began, barrier: Duration::ZERO }
     }
 
     /// What a keyed stage of a worker has.

@@ -206,7 +206,7 @@ impl Steer<'_> {
         self.epoch += 1;
         // Settled before any row of the next epoch exists, so that every worker sees the same.
         (self.before_epoch)(self.epoch);
-        let gathered = Gathered::new(epoch, self.network.barrier(), began);
+        let gathered = Gathered::new(epoch, self.network.barrier(s.last), began);
         s.gathering = Some(Gathering { gathered, missing: self.network.reports() });
         // Without a keyed stage or a sink there is nothing to wait for.
         self.complete(s);
@@ -240,6 +240,14 @@ impl Steer<'_> {
             Event::HandedOver { epoch, dirty, watermark, newest } => {
                 if let Some(g) = s.gathering.as_mut().filter(|g| g.gathered.epoch == epoch) {
                     g.gathered.hand_over(dirty, watermark, &newest);
+                    g.missing -= 1;
+                    self.complete(s);
+                }
+            }
+            Event::InFlight { epoch, operator, rows, watermark, newest } => {
+                if let Some(g) = s.gathering.as_mut().filter(|g| g.gathered.epoch == epoch) {
+                    g.gathered.hand_over(Vec::new(), watermark, &newest);
+                    g.gathered.in_flight.push((operator, rows));
                     g.missing -= 1;
                     self.complete(s);
                 }

@@ -170,7 +170,7 @@ impl Durable {
 
 impl Commit for Durable {
     fn commit(&mut self, gathered: Gathered) -> Result<Done, Failure> {
-        let Gathered { epoch, positions, dirty, watermark, sinks, began, barrier } = gathered;
+        let Gathered { epoch, positions, dirty, in_flight: _, watermark, sinks, began, barrier } = gathered;
         let queue = began.elapsed().saturating_sub(barrier);
         let names = || self.parts.sources.iter().cloned();
         let is_open = |partitions: &Vec<Standing>| {
