@@ -161,7 +161,9 @@ impl Job {
     fn attempt(&mut self) -> Result<Outcome, Failure> {
         let Plan { pipeline, graph, operators, inputs, engine, .. } = &self.plan;
         let keyed: Vec<&str> = graph.operators.iter().filter(|o| o.key.is_some()).map(|o| o.name.as_str()).collect();
-        let recovered = self.memory.recover(pipeline, &keyed, &self.generations)?;
+        let asynchronous: Vec<&str> =
+            graph.operators.iter().filter(|o| o.asynchronous).map(|o| o.name.as_str()).collect();
+        let recovered = self.memory.recover(pipeline, &keyed, &asynchronous, &self.generations)?;
         let epoch = recovered.first;
         let store = &recovered.store.clone();
         let share = pipeline.state.cache_bytes / (keyed.len() * pipeline.dataflow.workers).max(1);

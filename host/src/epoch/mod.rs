@@ -18,6 +18,6 @@ pub use commit::{Commit, Done, Forget, Gathered};
 pub use committer::{Committer, Decision, EpochLog, LogDecides, State, Steps};
 pub use coordinator::{Coordinator, Outcome};
 pub use log::{Disk, Folder, Log, LogError};
-pub use record::{Decider, EpochRecord, GenerationState, ModelState, Origin};
+pub use record::{Decider, EpochRecord, GenerationState, InFlightRows, ModelState, Origin};
 pub use recovery::{RecoveryError, recover};
 pub use stats::{EpochStats, EpochSummary, STEPS, StepSummary};

@@ -7,9 +7,12 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::Schema;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Position, SinkState};
+use crate::record::{InFlight, InFlightError, Position, SinkState, decode_in_flight, encode_in_flight};
 
 /// What an epoch leaves behind, besides the slots that it changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,9 +43,42 @@ pub struct EpochRecord {
     /// The model of each inference operator, by the operator's name.
     #[serde(default)]
     pub models: BTreeMap<String, ModelState>,
+    /// Rows that asynchronous operators had taken and not handed on, by the operator's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub in_flight: BTreeMap<String, InFlightRows>,
     /// The numbers that slots carry for their operators, by the operator's name.
     #[serde(default)]
     pub operators: BTreeMap<String, u16>,
+}
+
+/// Rows in flight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InFlightRows {
+    /// How many.
+    pub rows: u64,
+    /// They, as `record::encode_in_flight` writes them, in base64.
+    pub data: String,
+}
+
+impl InFlightRows {
+    /// Rows for a record; none for none.
+    ///
+    /// # Errors
+    /// When they do not have the same columns.
+    pub fn keep(parts: &[InFlight]) -> Result<Option<Self>, String> {
+        let rows = parts.iter().map(|p| p.rows.rows() as u64).sum();
+        let encoded = encode_in_flight(parts).map_err(|e| e.to_string())?;
+        Ok((rows > 0).then(|| Self { rows, data: BASE64.encode(encoded) }))
+    }
+
+    /// The rows, for an operator with this input.
+    ///
+    /// # Errors
+    /// When they are damaged, or have other columns.
+    pub fn restore(&self, input: &Schema) -> Result<Vec<InFlight>, InFlightError> {
+        let bytes = BASE64.decode(&self.data).map_err(|e| InFlightError::Unreadable(e.to_string()))?;
+        decode_in_flight(&bytes, input)
+    }
 }
 
 /// What decides whether an epoch is committed.
@@ -114,6 +150,7 @@ impl EpochRecord {
             sinks: BTreeMap::new(),
             generations: BTreeMap::new(),
             models: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
             operators: BTreeMap::new(),
         }
     }
@@ -148,6 +185,7 @@ mod tests {
         record.generations.insert("count".into(), GenerationState { number: 1, name, version, sha256 });
         let (model, version, sha256) = ("fraud".to_owned(), "3".to_owned(), "cd".repeat(32));
         record.models.insert("score".into(), ModelState { model, version, sha256 });
+        record.in_flight.insert("score".into(), InFlightRows { rows: 2, data: "AAEC".into() });
         let json = serde_json::to_vec(&record).unwrap();
         assert_eq!(serde_json::from_slice::<EpochRecord>(&json).unwrap(), record);
     }

@@ -12,7 +12,7 @@ use crate::checkpoint::{self, Background, Location, Snapshotter};
 use crate::config::Pipeline;
 use crate::dataflow::{Failure, Prepared, Standing};
 use crate::epoch::protocol::{Action, may_cut};
-use crate::epoch::{Commit, Decision, Done, EpochRecord, Gathered, GenerationState, ModelState, Steps};
+use crate::epoch::{Commit, Decision, Done, EpochRecord, Gathered, GenerationState, InFlightRows, ModelState, Steps};
 use crate::kafka::Consumers;
 use crate::record::{Position, SinkState};
 use crate::rollout::Generations;
@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Parts {
     pub sources: Vec<String>,
     pub sinks: Vec<String>,
+    /// All operators, in the order of the graph.
+    pub operators: Vec<String>,
     pub generations: Arc<Generations>,
     /// Operators with state.
     pub keyed: Vec<String>,
@@ -170,7 +172,7 @@ impl Durable {
 
 impl Commit for Durable {
     fn commit(&mut self, gathered: Gathered) -> Result<Done, Failure> {
-        let Gathered { epoch, positions, dirty, in_flight: _, watermark, sinks, began, barrier } = gathered;
+        let Gathered { epoch, positions, dirty, in_flight, watermark, sinks, began, barrier } = gathered;
         let queue = began.elapsed().saturating_sub(barrier);
         let names = || self.parts.sources.iter().cloned();
         let is_open = |partitions: &Vec<Standing>| {
@@ -188,8 +190,17 @@ impl Commit for Durable {
             }
             syncs.extend(sync);
         }
+        let mut rows_in_flight = BTreeMap::new();
+        for (operator, parts) in in_flight {
+            let Some(name) = self.parts.operators.get(operator) else { continue };
+            let kept = InFlightRows::keep(&parts).map_err(|e| Failure::new(format!("operator `{name}`"), e))?;
+            rows_in_flight.extend(kept.map(|kept| (name.clone(), kept)));
+        }
         let mut done = Done { epoch, barrier, queue, ..Done::default() };
-        let same = self.last.as_ref().is_some_and(|last| last.sources == sources && last.sinks == states);
+        let same = self
+            .last
+            .as_ref()
+            .is_some_and(|last| last.sources == sources && last.sinks == states && last.in_flight == rows_in_flight);
         if same && dirty.is_empty() && syncs.is_empty() {
             self.open_next(epoch)?;
             self.look_after()?;
@@ -199,7 +210,8 @@ impl Commit for Durable {
         syncs.into_iter().try_for_each(|sync| sync())?;
         self.look_for_newer_run()?;
         let synced = synced.elapsed();
-        let record = self.record(epoch, sources, states);
+        let mut record = self.record(epoch, sources, states);
+        record.in_flight = rows_in_flight;
         self.committer.decision.offsets(&open);
         let steps = self.bring_through(&record, &dirty)?;
         self.open_next(epoch)?;

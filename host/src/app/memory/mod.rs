@@ -26,7 +26,7 @@ use crate::config::Pipeline;
 use crate::dataflow::Failure;
 use crate::epoch::log::{Folder, Log, Options};
 use crate::epoch::protocol::{self, Action, History, Summary, fits};
-use crate::epoch::{Commit, Committer, EpochLog, EpochRecord, Forget, LogError, RecoveryError, recover};
+use crate::epoch::{Commit, Committer, EpochLog, EpochRecord, Forget, InFlightRows, LogError, RecoveryError, recover};
 use crate::kafka::{Consumers, Transactor};
 use crate::record::{Position, SinkState};
 use crate::rollout::Generations;
@@ -54,6 +54,8 @@ pub(super) struct Recovered {
     pub sources: BTreeMap<String, Vec<Position>>,
     /// By sink.
     pub sinks: BTreeMap<String, SinkState>,
+    /// By asynchronous operator.
+    pub in_flight: BTreeMap<String, InFlightRows>,
     /// What clients of Kafka share.
     pub kafka: KafkaParts,
     pub consumers: Arc<Consumers>,
@@ -101,6 +103,7 @@ impl Memory {
         &mut self,
         pipeline: &Pipeline,
         keyed: &[&str],
+        asynchronous: &[&str],
         generations: &Generations,
     ) -> Result<Recovered, Failure> {
         // Those of the attempt before leave first: they would keep partitions that nobody reads.
@@ -110,8 +113,17 @@ impl Memory {
         let Some(kept) = &mut self.kept else {
             let provenance = Provenance::new(1);
             let kafka = KafkaParts { transactor: None, provenance, closed };
-            let (sources, sinks) = (BTreeMap::new(), BTreeMap::new());
-            return Ok(Recovered { first: 1, store: None, sources, sinks, kafka, consumers, committer: None });
+            let (sources, sinks, in_flight) = Default::default();
+            return Ok(Recovered {
+                first: 1,
+                store: None,
+                sources,
+                sinks,
+                in_flight,
+                kafka,
+                consumers,
+                committer: None,
+            });
         };
         let again = kept.run > 0;
         kept.claim(&pipeline.name)?;
@@ -144,12 +156,12 @@ impl Memory {
             0 => None,
             committed => Some(record_of(&committer.log, &storage, &pipeline.name, committed)?),
         };
-        let (sources, sinks) = match &record {
-            None => (BTreeMap::new(), BTreeMap::new()),
+        let (sources, sinks, in_flight) = match &record {
+            None => Default::default(),
             Some(record) => {
                 let names: Vec<&str> = pipeline.sources.iter().map(|s| s.name.as_str()).collect();
                 let sinks: Vec<&str> = pipeline.sinks.iter().map(|(s, _)| s.name.as_str()).collect();
-                let parts = protocol::Parts { sources: &names, operators: keyed, sinks: &sinks };
+                let parts = protocol::Parts { sources: &names, operators: keyed, asynchronous, sinks: &sinks };
                 fits(record, parts, self.beginning.allow_non_restored_state)
                     .map_err(|refusal| Failure::new("recovery", refusal))?;
                 for (operator, generation) in &record.generations {
@@ -160,7 +172,7 @@ impl Memory {
                 // Whoever went back means it, whatever the groups were told since.
                 let went_back = record.begins_a_history() || accept.is_some();
                 consumers.trust_epoch(went_back);
-                (record.sources.clone(), record.sinks.clone())
+                (record.sources.clone(), record.sinks.clone(), record.in_flight.clone())
             }
         };
         let first = resolution.next();
@@ -178,7 +190,8 @@ impl Memory {
         }
         let kafka = KafkaParts { transactor, provenance: Provenance::new(first), closed };
         let store = committer.state.store();
-        Ok(Recovered { first, store, sources, sinks, kafka, consumers, committer: Some((committer, record)) })
+        let committer = Some((committer, record));
+        Ok(Recovered { first, store, sources, sinks, in_flight, kafka, consumers, committer })
     }
 
     /// What makes the epochs of the attempt durable.
@@ -196,6 +209,7 @@ impl Memory {
         let parts = Parts {
             sources: pipeline.sources.iter().map(|s| s.name.clone()).collect(),
             sinks: pipeline.sinks.iter().map(|(s, _)| s.name.clone()).collect(),
+            operators: pipeline.operators.iter().map(|o| o.name().to_owned()).collect(),
             keyed: keyed.iter().map(|&name| name.to_owned()).collect(),
             generations: Arc::clone(generations),
             models,

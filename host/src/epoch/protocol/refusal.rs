@@ -157,12 +157,12 @@ pub enum Refusal {
     /// The epoch names a source or an operator that the pipeline does not have.
     #[error(
         "epoch {epoch} has {} of {part} `{name}`, which the pipeline does not have; give the {part} its name back, or \
-         leave it out with `--allow-non-restored-state`", match *part { "source" => "positions", "sink" => "the file", _ => "state" }
+         leave it out with `--allow-non-restored-state`", match *part { "source" => "positions", "sink" => "the file", "inference operator" => "rows in flight", _ => "state" }
     )]
     PartMissing {
         /// The committed epoch.
         epoch: u64,
-        /// `source`, `operator` or `sink`.
+        /// `source`, `operator`, `inference operator` or `sink`.
         part: &'static str,
         /// Its name.
         name: String,

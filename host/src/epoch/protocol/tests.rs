@@ -1,7 +1,7 @@
 //! Decisions, one fact a test.
 
 use super::*;
-use crate::epoch::{Decider, EpochRecord, Origin};
+use crate::epoch::{Decider, EpochRecord, InFlightRows, Origin};
 use crate::record::{Position, SinkState};
 
 fn kafka(id: &str) -> Decider {
@@ -305,12 +305,14 @@ fn state_of_a_part_that_is_gone_is_refused_unless_it_may_be_left_out() {
     record.operators.insert("count".into(), 0);
     record.sinks.insert("out".into(), SinkState::File { path: "out".into(), length: 1, identity: 0 });
     record.sinks.insert("gone".into(), SinkState::Nothing);
-    let (all, none): (&[&str], &[&str]) = (&["new", "in", "count", "out"], &[]);
-    let whole = Parts { sources: all, operators: all, sinks: all };
+    record.in_flight.insert("score".into(), InFlightRows { rows: 1, data: String::new() });
+    let (all, none): (&[&str], &[&str]) = (&["new", "in", "count", "score", "out"], &[]);
+    let whole = Parts { sources: all, operators: all, asynchronous: all, sinks: all };
     assert_eq!(fits(&record, whole, false), Ok(()));
     for (parts, name) in [
         (Parts { sources: none, ..whole }, "source `in`"),
         (Parts { operators: none, ..whole }, "operator `count`"),
+        (Parts { asynchronous: none, ..whole }, "inference operator `score`"),
         (Parts { sinks: none, ..whole }, "sink `out`"),
     ] {
         let message = fits(&record, parts, false).unwrap_err().to_string();
