@@ -18,6 +18,7 @@ mod metadata;
 mod model;
 mod operator;
 mod provenance;
+pub mod resilience;
 mod runtime;
 mod session;
 #[cfg(test)]

@@ -84,6 +84,7 @@ pub struct Timeouts {
 
 /// Where the model runs.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one an operator")]
 pub enum Place {
     /// In servers of its own.
     Endpoint(EndpointConfig),
