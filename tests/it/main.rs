@@ -10,6 +10,7 @@ mod guests;
 mod input;
 mod kafka;
 mod kafka_faults;
+mod model_server;
 mod oracle;
 mod proxy;
 mod s3;

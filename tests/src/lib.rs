@@ -2,6 +2,7 @@
 //! binary, and what came out.
 
 pub mod crash;
+pub mod faults;
 pub mod kafka;
 pub mod proxy;
 pub mod s3;
