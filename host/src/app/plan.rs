@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use crate::codec::{Decoder, Encoder};
 use crate::config::{Diagnostic, Errors, Input, OperatorKind, Pipeline};
 use crate::dataflow::{Graph, OperatorNode, Origin, SinkNode, SourceNode};
+use crate::inference::external::ExternalConfig;
 use crate::inference::{Binding, Model, Runtime};
 use crate::operator::{Engine, Folder, OperatorConfig, Plugin, Runner, User, output_schemas};
 use crate::record::{dead_letter_schema, format_type};
@@ -239,6 +240,7 @@ impl<'a> Planner<'a> {
                         }
                     })
                 }
+                OperatorKind::External(config) => self.external(&table, config),
             };
             let Some(made) = made else { continue };
             let mut node =
@@ -262,6 +264,11 @@ impl<'a> Planner<'a> {
             inputs.push(schema);
         }
         (nodes, operators, inputs)
+    }
+
+    fn external(&mut self, table: &str, config: &ExternalConfig) -> Option<Made> {
+        self.error(table, format!("operator `{}`: models that answer later are not built yet", config.name));
+        None
     }
 
     fn plugin(

@@ -244,7 +244,7 @@ fn keyed(pipeline: &Pipeline) -> Vec<&str> {
     let kinds = pipeline.operators.iter().map(|o| &o.kind);
     let keyed = kinds.filter_map(|kind| match kind {
         OperatorKind::Plugin(config) => config.key.as_ref().map(|_| config.name.as_str()),
-        OperatorKind::Inference(_) => None,
+        OperatorKind::Inference(_) | OperatorKind::External(_) => None,
     });
     keyed.collect()
 }

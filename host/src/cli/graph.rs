@@ -104,6 +104,10 @@ impl Graph {
                 OperatorKind::Inference(c) => {
                     (format!("model {}, {} to {}", c.model, c.features.join(", "), c.output), None)
                 }
+                OperatorKind::External(c) => {
+                    let about = format!("model {} {}, {} to {}", c.model, c.place, c.features.join(", "), c.output);
+                    (about, c.key.as_ref())
+                }
             };
             let about = key.map_or(about.clone(), |key| format!("{about}, key {key}"));
             nodes.push(Node { kind: "operator", name: operator.name().to_owned(), about });

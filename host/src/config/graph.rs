@@ -55,7 +55,7 @@ fn roles(parts: &Parts) -> HashMap<String, Role> {
     roles.extend(parts.operators.iter().map(|o| {
         let role = match o.node.kind {
             OperatorKind::Plugin(_) => Role::Plugin,
-            OperatorKind::Inference(_) => Role::Inference,
+            OperatorKind::Inference(_) | OperatorKind::External(_) => Role::Inference,
         };
         (o.node.name().to_owned(), role)
     }));

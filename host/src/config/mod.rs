@@ -8,6 +8,7 @@
 mod context;
 mod diagnostic;
 mod graph;
+mod inference;
 mod kafka;
 mod nearest;
 mod operator;
@@ -143,7 +144,7 @@ fn read(cx: &Context<'_>, table: &tree::Table, file: &Path) -> Pipeline {
     let plugins = || {
         parts.operators.iter().filter_map(|o| match &o.node.kind {
             OperatorKind::Plugin(c) => Some(c),
-            OperatorKind::Inference(_) => None,
+            OperatorKind::Inference(_) | OperatorKind::External(_) => None,
         })
     };
     let keyed = plugins().find(|p| p.key.is_some()).map(|p| p.name.as_str());

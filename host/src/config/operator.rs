@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::context::Text;
+use super::inference;
 use super::nearest::{did_you_mean, list, nearest};
 use super::pipeline::{OperatorKind, OperatorNode};
 use super::reader::Reader;
 use super::tree::{Node, Value};
-use crate::{inference, operator};
+use crate::operator;
 
 /// Interfaces that a pipeline may grant.
 const GRANTS: [&str; 2] = ["collections", "inference"];
@@ -19,7 +20,8 @@ pub(super) struct Operator {
     pub(super) node: OperatorNode,
     pub(super) table: String,
     pub(super) inputs: Vec<Text>,
-    pub(super) model: Option<Text>,
+    /// Names of embedded models.
+    pub(super) models: Vec<Text>,
     /// Names of columns that must be there, and what they are for.
     pub(super) columns: Vec<(&'static str, Text)>,
 }
@@ -52,12 +54,10 @@ pub(super) fn read(name: String, mut reader: Reader<'_>) -> Operator {
         None => Some(Kind::Plugin),
     };
     let mut columns = Vec::new();
-    let (kind, model) = match kind {
-        Some(Kind::Inference) => {
-            let (config, model) = inference(name, &mut reader, &mut columns);
-            (OperatorKind::Inference(config), model)
-        }
-        Some(Kind::Plugin) => (OperatorKind::Plugin(plugin(name, &mut reader, &mut columns)), None),
+    let mut models = Vec::new();
+    let kind = match kind {
+        Some(Kind::Inference) => inference::read(name, &mut reader, &mut columns, &mut models),
+        Some(Kind::Plugin) => OperatorKind::Plugin(plugin(name, &mut reader, &mut columns)),
         None => {
             reader.lenient();
             let config = operator::OperatorConfig {
@@ -69,11 +69,11 @@ pub(super) fn read(name: String, mut reader: Reader<'_>) -> Operator {
                 forward: None,
                 generation_column: None,
             };
-            (OperatorKind::Plugin(config), None)
+            OperatorKind::Plugin(config)
         }
     };
     reader.finish();
-    Operator { node: OperatorNode { kind, inputs: Vec::new() }, table, inputs, model, columns }
+    Operator { node: OperatorNode { kind, inputs: Vec::new() }, table, inputs, models, columns }
 }
 
 fn plugin(name: String, reader: &mut Reader<'_>, columns: &mut Vec<(&'static str, Text)>) -> operator::OperatorConfig {
@@ -145,40 +145,6 @@ fn scalar(table: &Reader<'_>, key: &str, node: &Node) -> Option<String> {
             None
         }
     }
-}
-
-fn inference(
-    name: String,
-    reader: &mut Reader<'_>,
-    columns: &mut Vec<(&'static str, Text)>,
-) -> (inference::OperatorConfig, Option<Text>) {
-    reader.describe("an inference operator");
-    let model = reader.required_text("model", "fraud");
-    let features = reader.required_text_or_texts("features", "features").unwrap_or_default();
-    if let Some(node) = reader.take("features")
-        && matches!(&node.value, Value::List(items) if items.is_empty())
-    {
-        let diagnostic = reader.cx.error(&node.at, format!("`{}.features` is empty", reader.path));
-        reader.cx.report(diagnostic.expected("expected at least one column"));
-    }
-    let output = reader.required_text("output", "score");
-    if let Some(output) = output.as_ref().filter(|o| features.iter().any(|f| f.value == o.value)) {
-        let diagnostic = reader
-            .cx
-            .error(&output.at, format!("`{}` is both a feature and the output of `{name}`", output.shown))
-            .expected("expected the name of a new column");
-        reader.cx.report(diagnostic.help("give the output a name of its own, such as `score`"));
-    }
-    columns.extend(features.iter().cloned().map(|text| ("feature", text)));
-    let config = inference::OperatorConfig {
-        name,
-        model: model.as_ref().map(|t| t.value.clone()).unwrap_or_default(),
-        features: features.into_iter().map(|t| t.value).collect(),
-        output: output.map(|t| t.value).unwrap_or_default(),
-        max_batch: reader.count("max_batch", 256, 1..=65_536),
-        provenance: reader.boolean("provenance", true),
-    };
-    (config, model)
 }
 
 /// The help text for a model that is not there.

@@ -58,6 +58,7 @@ impl OperatorNode {
         match &self.kind {
             OperatorKind::Plugin(c) => &c.name,
             OperatorKind::Inference(c) => &c.name,
+            OperatorKind::External(c) => &c.name,
         }
     }
 }
@@ -67,8 +68,10 @@ impl OperatorNode {
 pub enum OperatorKind {
     /// A sandboxed plugin.
     Plugin(operator::OperatorConfig),
-    /// An embedded model.
+    /// An embedded model, on the workers.
     Inference(inference::OperatorConfig),
+    /// A model that answers later: in servers of its own, or embedded on a thread of its own.
+    External(Box<inference::external::ExternalConfig>),
 }
 
 /// An output that feeds a node: `"name"`, or `"name.port"` for a side output.

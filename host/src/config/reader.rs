@@ -2,17 +2,16 @@
 //! end is unknown. Nothing stops at the first mistake: a value that does not fit is reported and
 //! replaced by its default, so that one reading finds everything that is wrong.
 
+mod values;
+
 use std::collections::HashSet;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::context::{Context, Text};
 use super::diagnostic::Diagnostic;
 use super::nearest::{did_you_mean, list, nearest};
 use super::sources::Origin;
 use super::tree::{Node, Table, Value};
-use super::units;
 
 /// The article before a key.
 fn article(key: &str) -> &'static str {
@@ -72,6 +71,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.get(key).is_some()
+    }
+
+    /// Where a key was written.
+    pub(super) fn key_at(&self, key: &str) -> Option<&'a Origin> {
+        self.table.get(key).map(|entry| &entry.key_at)
     }
 
     pub(super) fn take(&mut self, key: &'static str) -> Option<&'a Node> {
@@ -148,137 +152,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> bool {
-        let Some(node) = self.take(key) else { return default };
-        let path = self.key(key);
-        match &node.value {
-            Value::Boolean(value) => *value,
-            Value::Text(written) if written.contains("${") => {
-                match self.cx.text(&path, node, "true").map(|t| t.value.parse()) {
-                    None => default,
-                    Some(Ok(value)) => value,
-                    Some(Err(_)) => {
-                        self.cx.wrong_type(&path, node, "a boolean such as `true` or `false`");
-                        default
-                    }
-                }
-            }
-            _ => {
-                self.cx.wrong_type(&path, node, "a boolean such as `true` or `false`");
-                default
-            }
-        }
-    }
-
-    /// A whole number within `range`.
-    pub(super) fn integer(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
-        let node = self.take(key)?;
-        let path = self.key(key);
-        let value = match &node.value {
-            Value::Integer(value) => *value,
-            // A variable is text, whatever it holds.
-            Value::Text(written) if written.contains("${") => {
-                let text = self.cx.text(&path, node, "1")?;
-                match text.value.trim().parse() {
-                    Ok(value) => value,
-                    Err(_) => {
-                        self.cx.wrong_type(&path, node, "an integer");
-                        return None;
-                    }
-                }
-            }
-            _ => {
-                self.cx.wrong_type(&path, node, "an integer");
-                return None;
-            }
-        };
-        let within = u64::try_from(value).ok().filter(|v| range.contains(v));
-        if within.is_none() {
-            let (low, high) = (range.start(), range.end());
-            let expected = if *high == u64::MAX {
-                format!("expected at least {low}")
-            } else {
-                format!("expected {low} to {high}")
-            };
-            self.cx.report(self.cx.error(&node.at, format!("`{path}` is out of range")).expected(expected));
-        }
-        within
-    }
-
-    /// An integer as a `usize`; `range` must lie within it.
-    pub(super) fn count(&mut self, key: &'static str, default: usize, range: RangeInclusive<u64>) -> usize {
-        self.integer(key, range).and_then(|v| usize::try_from(v).ok()).unwrap_or(default)
-    }
-
-    pub(super) fn duration(
-        &mut self,
-        key: &'static str,
-        default: Duration,
-        range: RangeInclusive<Duration>,
-    ) -> Duration {
-        let Some(node) = self.take(key) else { return default };
-        let path = self.key(key);
-        const WANTED: &str = "a duration such as `\"500ms\"`, `\"1s\"`, `\"5m\"`, `\"24h\"` or `\"30d\"`";
-        if !matches!(node.value, Value::Text(_)) {
-            self.cx.wrong_type(&path, node, WANTED);
-            return default;
-        }
-        let Some(text) = self.cx.text(&path, node, "1s") else { return default };
-        match units::duration(&text.value) {
-            Some(value) if range.contains(&value) => value,
-            Some(_) => {
-                let (low, high) = (units::show_duration(*range.start()), units::show_duration(*range.end()));
-                let message = format!("`{path}` is out of range");
-                self.cx
-                    .report(self.cx.error(&node.at, message).expected(format!("expected `\"{low}\"` to `\"{high}\"`")));
-                default
-            }
-            None => {
-                let message = format!("`{}` is not a duration", text.shown);
-                self.cx.report(self.cx.error(&node.at, message).expected(format!("expected {WANTED}")));
-                default
-            }
-        }
-    }
-
-    /// A size in bytes: text with a unit, or a plain number of bytes.
-    pub(super) fn size(&mut self, key: &'static str, default: u64, range: RangeInclusive<u64>) -> u64 {
-        let Some(node) = self.take(key) else { return default };
-        let path = self.key(key);
-        const WANTED: &str = "a size such as `\"64MiB\"`, `\"256KiB\"` or `\"1MB\"`, or a number of bytes";
-        let value = match &node.value {
-            Value::Integer(value) => u64::try_from(*value).ok(),
-            Value::Text(_) => {
-                let Some(text) = self.cx.text(&path, node, "64MiB") else { return default };
-                let Some(value) = units::size(&text.value).or_else(|| text.value.trim().parse().ok()) else {
-                    let message = format!("`{}` is not a size", text.shown);
-                    self.cx.report(self.cx.error(&node.at, message).expected(format!("expected {WANTED}")));
-                    return default;
-                };
-                Some(value)
-            }
-            _ => {
-                self.cx.wrong_type(&path, node, WANTED);
-                return default;
-            }
-        };
-        match value.filter(|v| range.contains(v)) {
-            Some(value) => value,
-            None => {
-                let (low, high) = (units::show_size(*range.start()), units::show_size(*range.end()));
-                let message = format!("`{path}` is out of range");
-                self.cx
-                    .report(self.cx.error(&node.at, message).expected(format!("expected `\"{low}\"` to `\"{high}\"`")));
-                default
-            }
-        }
-    }
-
-    /// [`Reader::size`] as a `usize`.
-    pub(super) fn bytes(&mut self, key: &'static str, default: usize, range: RangeInclusive<u64>) -> usize {
-        usize::try_from(self.size(key, default as u64, range)).unwrap_or(default)
-    }
-
     /// One of a few words.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
         let node = self.take(key)?;
@@ -293,13 +166,18 @@ impl<'a> Reader<'a> {
     }
 
     fn choose<T: Copy>(&self, key: &str, node: &Node, choices: &[(&str, T)]) -> Option<T> {
+        self.word(key, &format!("{} {}", article(key), key.replace('_', " ")), node, choices)
+    }
+
+    /// One of a few words, at a key that is a name: `what` says what they are.
+    pub(super) fn word<T: Copy>(&self, key: &str, what: &str, node: &Node, choices: &[(&str, T)]) -> Option<T> {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
         let text = self.cx.text(&self.key(key), node, words.first().copied().unwrap_or_default())?;
         let found = choices.iter().find(|(word, _)| *word == text.value).map(|(_, value)| *value);
         if found.is_none() {
             let mut diagnostic = self
                 .cx
-                .error(&text.at, format!("`{}` is not {} {}", text.shown, article(key), key.replace('_', " ")))
+                .error(&text.at, format!("`{}` is not {what}", text.shown))
                 .expected(format!("expected one of {}", list(&words)));
             if let Some(near) = nearest(&text.shown, words) {
                 diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
@@ -318,6 +196,27 @@ impl<'a> Reader<'a> {
             return None;
         };
         Some(Reader::new(self.cx, path, Some(node.at.clone()), table))
+    }
+
+    /// The tables `[[PATH.key]]`, in order.
+    pub(super) fn tables(&mut self, key: &'static str) -> Vec<Reader<'a>> {
+        let Some(node) = self.take(key) else { return Vec::new() };
+        let path = self.key(key);
+        let wanted = format!("a list of tables such as `[[{path}]]`");
+        let Value::List(items) = &node.value else {
+            self.cx.wrong_type(&path, node, &wanted);
+            return Vec::new();
+        };
+        let mut readers = Vec::new();
+        for item in items {
+            match &item.value {
+                Value::Table(table) => {
+                    readers.push(Reader::new(self.cx, path.clone(), Some(item.at.clone()), table));
+                }
+                _ => self.cx.wrong_type(&path, item, &wanted),
+            }
+        }
+        readers
     }
 
     /// The tables `[KIND.NAME]` of one kind, except the keys that were taken already.

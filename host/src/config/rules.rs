@@ -66,9 +66,11 @@ fn columns(cx: &Context<'_>, parts: &Parts) {
     for operator in &parts.operators {
         for (source, schema) in sources_of(&operator.node.inputs) {
             for (role, text) in &operator.columns {
-                let field = column(cx, role, text, &source, schema);
-                if let Some(other) = field.filter(|_| *role == "key") {
-                    key(cx, text, other);
+                let Some(data_type) = column(cx, role, text, &source, schema) else { continue };
+                match *role {
+                    "key" => key(cx, text, data_type),
+                    "when" => condition(cx, text, data_type),
+                    _ => {}
                 }
             }
         }
@@ -110,6 +112,16 @@ fn key(cx: &Context<'_>, text: &Text, data_type: &DataType) {
     }
 }
 
+/// Reports a column that cannot say which rows are sent.
+fn condition(cx: &Context<'_>, text: &Text, data_type: &DataType) {
+    if *data_type != DataType::Boolean {
+        cx.report(
+            cx.error(&text.at, format!("column `{}` cannot say which rows are sent", text.shown))
+                .expected(format!("expected a column of type `bool`, found `{}`", format_type(data_type))),
+        );
+    }
+}
+
 /// The types that `record::key_bytes` takes.
 fn can_be_key(data_type: &DataType) -> bool {
     matches!(
@@ -126,7 +138,7 @@ fn can_be_key(data_type: &DataType) -> bool {
 
 fn used_models(cx: &Context<'_>, parts: &Parts, models: &[Model]) {
     let names: Vec<&str> = models.iter().map(|m| m.config.name.as_str()).collect();
-    let wanted: Vec<&Text> = parts.operators.iter().filter_map(|o| o.model.as_ref()).collect();
+    let wanted: Vec<&Text> = parts.operators.iter().flat_map(|o| &o.models).collect();
     for text in wanted.iter().filter(|t| !names.contains(&t.value.as_str())) {
         cx.report(
             cx.error(&text.at, format!("unknown model `{}`", text.shown))

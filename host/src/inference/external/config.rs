@@ -92,6 +92,15 @@ pub enum Place {
     Thread(ThreadConfig),
 }
 
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Endpoint(endpoint) => write!(f, "at {}", endpoint.urls.join(", ")),
+            Self::Thread(_) => f.write_str("on a thread of its own"),
+        }
+    }
+}
+
 /// Servers of a model.
 #[derive(Clone, Debug)]
 pub struct EndpointConfig {
