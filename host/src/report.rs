@@ -1,6 +1,7 @@
 //! What commands report: plain data, filled by `app`, shown by `cli` as text or JSON. Times are in
 //! the unit that the field's name ends with; counts are rows unless the name says otherwise.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -28,6 +29,8 @@ pub struct Report {
     pub dead_lettered: u64,
     /// What each generation of each plugin processed, in the order in which they took over.
     pub generations: Vec<GenerationReport>,
+    /// What each inference operator that answers later did.
+    pub inference: Vec<InferenceReport>,
     /// Epochs that were committed.
     pub epochs: u64,
     /// What is known of them.
@@ -77,7 +80,32 @@ pub struct GenerationReport {
     /// Rows processed.
     pub rows: u64,
     /// The plugin's own counters.
-    pub counters: std::collections::BTreeMap<String, f64>,
+    pub counters: BTreeMap<String, f64>,
+}
+
+/// What an inference operator that answers later did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct InferenceReport {
+    /// Name of the operator.
+    pub operator: String,
+    /// Rows by where their prediction came from.
+    pub rows: BTreeMap<String, u64>,
+    /// Rows that nothing answered.
+    pub rejected: u64,
+    /// Calls of all endpoints.
+    pub requests: u64,
+    /// Calls that were not answered, by class.
+    pub failures: BTreeMap<String, u64>,
+    /// Attempts behind the first.
+    pub retries: u64,
+    /// Second requests for a slow one.
+    pub hedges: u64,
+    /// Mean time of an answered call in microseconds; absent when none was.
+    pub mean_call_us: Option<f64>,
+    /// Time for which rows waited because the operator was full.
+    pub full_seconds: f64,
+    /// Rows that were asked for again after a restart.
+    pub restored: u64,
 }
 
 /// Percentiles of a latency in microseconds.

@@ -7,6 +7,7 @@ mod csv;
 mod disk_faults;
 mod features;
 mod guests;
+mod inference;
 mod input;
 mod kafka;
 mod kafka_faults;

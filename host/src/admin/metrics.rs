@@ -3,6 +3,7 @@
 
 use std::fmt::{Display, Write};
 
+use super::Inference;
 use crate::dataflow::LatencySummary;
 use crate::epoch::EpochSummary;
 
@@ -31,6 +32,8 @@ pub struct Facts {
     pub generations: Vec<Generation>,
     /// By partition.
     pub lag: Vec<Lag>,
+    /// By inference operator that answers later.
+    pub inference: Vec<Inference>,
 }
 
 /// What a sink took.
@@ -70,7 +73,7 @@ pub struct Lag {
 
 /// All of it as text.
 pub fn render(facts: &Facts) -> String {
-    let mut text = Text(String::new());
+    let mut text = Text::default();
     let none: &[(&str, &str)] = &[];
     text.family("running", "gauge", "Whether rows flow: 1, or 0 while it starts or is rewound");
     text.line("running", &[("pipeline", &facts.pipeline)], u8::from(facts.running));
@@ -123,6 +126,7 @@ pub fn render(facts: &Facts) -> String {
     for lag in &facts.lag {
         text.line("source_lag_records", &[("source", &lag.source), ("partition", &lag.partition)], lag.records);
     }
+    super::inference::render(&facts.inference, &mut text);
     text.0
 }
 
@@ -130,15 +134,17 @@ fn seconds(microseconds: u64) -> f64 {
     microseconds as f64 / 1e6
 }
 
-struct Text(String);
+/// The text as it grows.
+#[derive(Default)]
+pub(super) struct Text(pub(super) String);
 
 // Writing to a string cannot fail.
 impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP millstream_{name} {help}.\n# TYPE millstream_{name} {kind}");
     }
 
-    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub(super) fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         let _ = write!(self.0, "millstream_{name}");
         for (index, (label, value)) in labels.iter().enumerate() {
             let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");

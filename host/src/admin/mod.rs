@@ -5,6 +5,7 @@
 //! nothing that it is asked can hold a pipeline up.
 
 mod config;
+mod inference;
 mod metrics;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 pub use config::Config;
+pub use inference::Inference;
 pub use metrics::{Facts, Generation, Lag, SinkFacts, render};
 
 /// Tells how the run is doing at the moment.

@@ -8,19 +8,24 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arrow::datatypes::SchemaRef;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::control::Control;
-use super::memory::{self, Beginning, Memory};
+use super::memory::{self, Beginning, Memory, Recovered};
 use super::nodes::{InferenceNode, KeyedState, PluginNode};
 use super::{Made, Plan};
+use crate::admin::Inference;
 use crate::codec::Decoder;
 use crate::dataflow::{
-    Events, Failure, FailureKind, Network, Operator, OperatorFactory, OperatorPart, Parts, SourcePart, Stats,
+    AsyncPart, Events, Failure, FailureKind, Network, Operator, OperatorFactory, OperatorPart, Order, Parts,
+    SourcePart, Stats,
 };
 use crate::epoch::{Coordinator, EpochStats, ModelState, Outcome};
+use crate::inference::external;
 use crate::kafka::Consumers;
 use crate::operator::{self, Outcome as PluginOutcome, Runner, Watch};
+use crate::record::InFlight;
 use crate::rollout::{Change, Generations};
 use crate::state::SlotCache;
 use crate::{sink, source};
@@ -62,7 +67,7 @@ impl Job {
         for made in &plan.operators {
             indexes.push(match made {
                 Made::Plugin { config, plugin, .. } => generations.add(&config.name, Arc::clone(plugin)),
-                Made::Inference { .. } => 0,
+                Made::Inference { .. } | Made::External { .. } => 0,
             });
         }
         let generations = Arc::new(generations);
@@ -104,6 +109,18 @@ impl Job {
     /// The generations of its plugins.
     pub fn generations(&self) -> &Arc<Generations> {
         &self.generations
+    }
+
+    /// The counters of its inference operators that answer later.
+    pub fn inference(&self) -> Vec<Inference> {
+        let of = |made: &Made| match made {
+            Made::External { binding, stats, hub } => {
+                let (operator, stats, hub) = (binding.config().name.clone(), Arc::clone(stats), Arc::clone(hub));
+                Some(Inference { operator, stats, hub })
+            }
+            Made::Plugin { .. } | Made::Inference { .. } => None,
+        };
+        self.plan.operators.iter().filter_map(of).collect()
     }
 
     /// Tells of each change of a generation, when it takes over.
@@ -172,6 +189,22 @@ impl Job {
             let generations = &self.generations;
             let limits = &pipeline.plugins.limits;
             let factory: OperatorFactory<'_> = match made {
+                Made::External { binding, stats, hub } => {
+                    let start = in_flight(&recovered, &node.name, input)?;
+                    factories.push(OperatorPart::Beside(AsyncPart {
+                        make: super::nodes::external(binding, stats),
+                        order: match binding.config().order {
+                            external::Order::Ordered => Order::Ordered,
+                            external::Order::Unordered => Order::Unordered,
+                            external::Order::Key => Order::Key,
+                        },
+                        key: binding.key(),
+                        waiting: binding.config().waiting,
+                        start,
+                        stats: Arc::clone(hub),
+                    }));
+                    continue;
+                }
                 Made::Inference { binding, .. } => Box::new(move |_| {
                     let opened = binding.open().map_err(|e| e.to_string())?;
                     Ok(Box::new(InferenceNode(opened)) as Box<dyn Operator>)
@@ -261,10 +294,25 @@ impl Job {
     }
 }
 
+/// The rows that an operator had in flight when the committed epoch ended.
+fn in_flight(recovered: &Recovered, operator: &str, input: &SchemaRef) -> Result<Vec<InFlight>, Failure> {
+    let Some(kept) = recovered.in_flight.get(operator) else { return Ok(Vec::new()) };
+    let rows = kept.restore(input).map_err(|e| {
+        let message = format!(
+            "{} rows were in flight when the committed epoch ended, but {e}; give its input those columns back until \
+             they are answered, or go back to a savepoint",
+            kept.rows
+        );
+        Failure::new(format!("operator `{operator}`"), message)
+    })?;
+    tracing::info!(operator, rows = kept.rows, "rows that were in flight are asked for again");
+    Ok(rows)
+}
+
 /// The model of each inference operator.
 fn models(operators: &[Made]) -> BTreeMap<String, ModelState> {
     let state = |made: &Made| match made {
-        Made::Plugin { .. } => None,
+        Made::Plugin { .. } | Made::External { .. } => None,
         Made::Inference { name, binding } => {
             let model = binding.model();
             let (version, sha256) = (model.version().to_owned(), model.sha256().to_owned());

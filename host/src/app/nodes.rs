@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use crate::dataflow::{Emitted, Operator, Times};
+use crate::dataflow::{AsyncFactory, AsyncOperator, Completions, Emitted, Operator, Submission, Times};
 use crate::inference;
+use crate::inference::external::{ExternalBinding, ExternalOperator, ExternalStats};
 use crate::operator::{Increment, Keyed, NoSlots, Outcome, Runner, Slots};
 use crate::record::{Batch, KeyHash, hash_keys};
 use crate::rollout::{Generation, Generations};
@@ -154,4 +155,35 @@ impl Operator for InferenceNode {
         emitted.outputs.push((0, outcome.batch));
         Ok(())
     }
+}
+
+/// An inference operator that answers later.
+struct ExternalNode(ExternalOperator);
+
+impl AsyncOperator for ExternalNode {
+    fn room(&self) -> usize {
+        self.0.room()
+    }
+
+    fn submit(&mut self, Submission { rows, first, source, partition }: Submission) {
+        self.0.submit(&rows, first, &source, &partition);
+    }
+
+    fn emit(&mut self, ids: &[u64], rows: &Batch, emitted: &mut Emitted) -> Result<(), String> {
+        let done = self.0.emit(ids, rows)?;
+        emitted.rejected.extend(done.rejected);
+        emitted.outputs.push((0, done.rows));
+        Ok(())
+    }
+}
+
+/// Makes it on the thread of its hub.
+pub(super) fn external(binding: &Arc<ExternalBinding>, stats: &Arc<ExternalStats>) -> AsyncFactory {
+    let (binding, stats) = (Arc::clone(binding), Arc::clone(stats));
+    Box::new(move |completions: Completions| {
+        let nudged = completions.clone();
+        let done = move |ids: &mut dyn Iterator<Item = u64>| completions.complete(ids);
+        let opened = binding.open(stats, done, move || nudged.nudge())?;
+        Ok(Box::new(ExternalNode(opened)) as Box<dyn AsyncOperator>)
+    })
 }

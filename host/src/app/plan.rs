@@ -8,8 +8,8 @@ use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::codec::{Decoder, Encoder};
 use crate::config::{Diagnostic, Errors, Input, OperatorKind, Pipeline};
-use crate::dataflow::{Graph, OperatorNode, Origin, SinkNode, SourceNode};
-use crate::inference::external::ExternalConfig;
+use crate::dataflow::{Graph, HubStats, OperatorNode, Origin, SinkNode, SourceNode};
+use crate::inference::external::{ExternalBinding, ExternalConfig, ExternalStats};
 use crate::inference::{Binding, Model, Runtime};
 use crate::operator::{Engine, Folder, OperatorConfig, Plugin, Runner, User, output_schemas};
 use crate::record::{dead_letter_schema, format_type};
@@ -52,6 +52,15 @@ pub enum Made {
         /// The model, bound to its input.
         binding: Arc<Binding>,
     },
+    /// A model that answers later.
+    External {
+        /// The operator, bound to its input.
+        binding: Arc<ExternalBinding>,
+        /// What it counts.
+        stats: Arc<ExternalStats>,
+        /// What its hub counts.
+        hub: Arc<HubStats>,
+    },
 }
 
 /// An output while the plan is made.
@@ -92,7 +101,7 @@ impl Plan {
         let made = self.operators.iter().zip(&self.inputs);
         let user = |(made, input): (&Made, &SchemaRef)| match made {
             Made::Plugin { config, .. } => Some(User { operator: config.clone(), input: input.clone() }),
-            Made::Inference { .. } => None,
+            Made::Inference { .. } | Made::External { .. } => None,
         };
         made.filter_map(user).collect()
     }
@@ -164,8 +173,11 @@ impl<'a> Planner<'a> {
 
     fn models(&mut self) -> HashMap<String, Arc<Model>> {
         let used = |name: &str| {
-            let uses =
-                |o: &crate::config::OperatorNode| matches!(&o.kind, OperatorKind::Inference(c) if c.model == name);
+            let uses = |o: &crate::config::OperatorNode| match &o.kind {
+                OperatorKind::Plugin(_) => false,
+                OperatorKind::Inference(c) => c.model == name,
+                OperatorKind::External(c) => c.embedded_models().any(|model| model == name),
+            };
             self.pipeline.operators.iter().any(uses)
         };
         let wanted: Vec<_> = self.pipeline.models.iter().filter(|m| used(&m.name)).collect();
@@ -240,7 +252,7 @@ impl<'a> Planner<'a> {
                         }
                     })
                 }
-                OperatorKind::External(config) => self.external(&table, config),
+                OperatorKind::External(config) => self.external(&table, config, &schema, models),
             };
             let Some(made) = made else { continue };
             let mut node =
@@ -248,6 +260,11 @@ impl<'a> Planner<'a> {
             let index = nodes.len();
             match &made {
                 Made::Inference { binding, .. } => {
+                    let origin = Origin::Operator { index, port: 0 };
+                    self.output(operator.name(), None, origin, binding.output_schema().clone());
+                }
+                Made::External { binding, .. } => {
+                    node.asynchronous = true;
                     let origin = Origin::Operator { index, port: 0 };
                     self.output(operator.name(), None, origin, binding.output_schema().clone());
                 }
@@ -266,9 +283,27 @@ impl<'a> Planner<'a> {
         (nodes, operators, inputs)
     }
 
-    fn external(&mut self, table: &str, config: &ExternalConfig) -> Option<Made> {
-        self.error(table, format!("operator `{}`: models that answer later are not built yet", config.name));
-        None
+    fn external(
+        &mut self,
+        table: &str,
+        config: &ExternalConfig,
+        input: &SchemaRef,
+        models: &HashMap<String, Arc<Model>>,
+    ) -> Option<Made> {
+        if config.embedded_models().any(|name| !models.contains_key(name)) {
+            // That it cannot be loaded was reported already.
+            return None;
+        }
+        match ExternalBinding::bind(config, input, |name| models.get(name).cloned()) {
+            Ok(binding) => {
+                let stats = Arc::new(binding.stats());
+                Some(Made::External { binding: Arc::new(binding), stats, hub: Arc::default() })
+            }
+            Err(e) => {
+                self.error(table, e.to_string());
+                None
+            }
+        }
     }
 
     fn plugin(

@@ -12,8 +12,10 @@ use crate::admin;
 use crate::config::Pipeline;
 use crate::dataflow::Stats;
 use crate::epoch::Outcome;
+use crate::inference::external::PredictionSource;
+use crate::inference::http::ErrorClass;
 use crate::progress::Progress;
-use crate::report::{GenerationReport, Latency, Report, SinkReport};
+use crate::report::{GenerationReport, InferenceReport, Latency, Report, SinkReport};
 use crate::rollout::{Change, Generations};
 use crate::sink::Connector;
 
@@ -47,6 +49,7 @@ pub fn run(pipeline: Pipeline, options: Options) -> Result<Report, Error> {
     signals.drain(job.control())?;
     let (stats, generations, changes) = (Arc::clone(job.stats()), Arc::clone(job.generations()), job.changes());
     let (epochs, input_bytes) = (Arc::clone(job.epochs()), job.input_bytes());
+    let inference = job.inference();
     let progress = options.progress;
     if let Some(admin) = &admin {
         let names = sinks.iter().map(|s| s.name.clone()).collect();
@@ -89,6 +92,7 @@ pub fn run(pipeline: Pipeline, options: Options) -> Result<Report, Error> {
         sinks: sinks.iter().enumerate().map(report).collect(),
         dead_lettered: stats.dead_letters(),
         generations: generation_reports(&generations),
+        inference: inference.iter().map(inference_report).collect(),
         epochs: stats.epochs(),
         epoch: epochs.summary(),
         elapsed_seconds: elapsed,
@@ -106,8 +110,9 @@ fn look(pipeline: String, sinks: Vec<String>, sources: Vec<String>, job: &Job) -
     let lag: Vec<_> = sources.into_iter().map(|name| (job.consumers().lag(&name), name)).collect();
     let (stats, epochs, generations) =
         (Arc::clone(job.stats()), Arc::clone(job.epochs()), Arc::clone(job.generations()));
-    let control = job.control();
+    let (control, inference) = (job.control(), job.inference());
     Arc::new(move || admin::Facts {
+        inference: inference.clone(),
         pipeline: pipeline.clone(),
         running: control.running(),
         rows_in: stats.rows_in(),
@@ -158,6 +163,28 @@ fn latency(stats: &Stats) -> Option<Latency> {
         p99_us: l.p99_us as f64,
         max_us: l.max_us as f64,
     })
+}
+
+fn inference_report(of: &admin::Inference) -> InferenceReport {
+    let (stats, hub) = (&of.stats, &of.hub);
+    let some = |(_, count): &(String, u64)| *count > 0;
+    let sources = PredictionSource::ALL.into_iter().map(|s| (s.as_str().to_owned(), stats.rows(s)));
+    let failed = |class| stats.endpoints.iter().map(|e| e.failures(class)).sum::<u64>();
+    let failures = ErrorClass::ALL.into_iter().map(|c| (c.as_str().to_owned(), failed(c)));
+    let calls: u64 = stats.endpoints.iter().map(|e| e.latency_us.count()).sum();
+    let us: u64 = stats.endpoints.iter().map(|e| e.latency_us.sum()).sum();
+    InferenceReport {
+        operator: of.operator.clone(),
+        rows: sources.filter(some).collect(),
+        rejected: stats.rejected.load(Relaxed),
+        requests: stats.endpoints.iter().map(|e| e.requests.load(Relaxed)).sum(),
+        failures: failures.filter(some).collect(),
+        retries: stats.retries.load(Relaxed),
+        hedges: stats.hedges.load(Relaxed),
+        mean_call_us: (calls > 0).then(|| us as f64 / calls as f64),
+        full_seconds: hub.full_ns.load(Relaxed) as f64 / 1e9,
+        restored: hub.restored.load(Relaxed),
+    }
 }
 
 fn generation_reports(generations: &Generations) -> Vec<GenerationReport> {

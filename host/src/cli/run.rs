@@ -92,11 +92,35 @@ fn describe(report: &Report) -> String {
             },
         ]);
     }
+    for inference in &report.inference {
+        for (source, count) in &inference.rows {
+            rows.row([format!("rows by {}", inference.operator), numbers::count(*count), source.replace('_', " ")]);
+        }
+        if inference.rejected > 0 {
+            rows.row([
+                format!("rows by {}", inference.operator),
+                numbers::count(inference.rejected),
+                "no answer".into(),
+            ]);
+        }
+    }
     let mut facts = Table::default();
     facts.row(["throughput", &format!("{} rows/s", numbers::count(report.rows_per_second.max(0.0).round() as u64))]);
     if let Some(l) = &report.latency {
         let [p50, p90, p99, max] = [l.p50_us, l.p90_us, l.p99_us, l.max_us].map(numbers::microseconds);
         facts.row(["latency", &format!("p50 {p50}  p90 {p90}  p99 {p99}  max {max}")]);
+    }
+    for inference in &report.inference {
+        let failed: Vec<String> =
+            inference.failures.iter().map(|(class, n)| format!("{} {class}", numbers::count(*n))).collect();
+        let mut calls = format!("{} calls", numbers::count(inference.requests));
+        if let Some(mean) = inference.mean_call_us {
+            calls += &format!(", mean {}", numbers::microseconds(mean));
+        }
+        if !failed.is_empty() {
+            calls += &format!("; failed: {}", failed.join(", "));
+        }
+        facts.row([&format!("model of {}", inference.operator), &calls]);
     }
     facts.row(["CPU per row", &numbers::microseconds(report.cpu_seconds_per_row * 1e6)]);
     facts.row(["peak memory", &numbers::bytes(report.peak_memory_bytes)]);

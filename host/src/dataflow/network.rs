@@ -19,7 +19,7 @@ use super::endpoint::{Prepared, Sink, SinkRows, Source, Wants};
 use super::exchange::{Router, Routing};
 use super::failure::Failure;
 use super::graph::{Graph, Layout, Root};
-use super::hub::{AsyncPart, Hub};
+use super::hub::{AsyncPart, Hub, HubStats};
 use super::message::{Part, ToWorker};
 use super::node::OperatorFactory;
 use super::outlet::{Gathered, Outlet};
@@ -129,6 +129,8 @@ pub struct Network {
     reports: usize,
     stats: Arc<Stats>,
     committed: Arc<Committed>,
+    /// Counters of the asynchronous operators.
+    hubs: Vec<Arc<HubStats>>,
 }
 
 /// A way to reach the coordinator from outside.
@@ -300,6 +302,7 @@ impl Network {
             reports,
             stats: Arc::clone(&stats),
             committed: Arc::clone(&committed),
+            hubs: hubs.iter().map(|hub| Arc::clone(&hub.part.stats)).collect(),
         };
         for ((index, (sink, format)), inbox) in sinks.into_iter().enumerate().zip(sink_receivers) {
             let node = &graph.sinks[index];
@@ -399,6 +402,11 @@ impl Network {
     /// Takes nothing from sources for a while, or again. What is in flight goes on.
     pub fn pause(&self, on: bool) {
         self.budget.pause(on);
+    }
+
+    /// Whether rows are on their way to an asynchronous operator, or with it.
+    pub fn awaits_answers(&self) -> bool {
+        !self.hubs.is_empty() && (self.budget.rows_in_flight() > 0 || self.hubs.iter().any(|hub| hub.rows() > 0))
     }
 
     /// Tells sources that an epoch is committed.

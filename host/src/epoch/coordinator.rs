@@ -16,6 +16,8 @@ use crate::dataflow::{Event, Failure, Network};
 
 /// Epochs that are with the committing thread at most: one at work, one waiting.
 const AHEAD: usize = 2;
+/// How often to look whether the last answers are there, once sources have ended.
+const LOOK: Duration = Duration::from_millis(2);
 /// How long to wait for an event when nothing is due.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -151,10 +153,12 @@ impl Steer<'_> {
                 return s.failed.map_or(Ok(s.outcome), Err);
             }
             let now = Instant::now();
-            let due = !s.last && (s.running == 0 || now >= s.due);
+            // As long as answers are awaited, epochs go on: the last barrier waits for all of them.
+            let ended = s.running == 0 && !self.network.awaits_answers();
+            let due = !s.last && (ended || now >= s.due);
             let free = s.gathering.is_none() && s.ahead < AHEAD;
             if due && free {
-                self.begin_barrier(&mut s);
+                self.begin_barrier(&mut s, ended);
                 continue;
             }
             s.held |= due;
@@ -167,6 +171,7 @@ impl Steer<'_> {
                 self.network.pause(true);
             }
             let wait = match free && !s.last {
+                true if s.running == 0 => s.due.saturating_duration_since(now).min(LOOK),
                 true => s.due.saturating_duration_since(now),
                 false if s.paused || s.last => LONG,
                 false => (s.due + patience).saturating_duration_since(now).max(Duration::from_millis(1)),
@@ -190,10 +195,10 @@ impl Steer<'_> {
         }
     }
 
-    fn begin_barrier(&mut self, s: &mut Steering) {
+    /// `last` says that it comes behind the last row of all sources and ends the run.
+    fn begin_barrier(&mut self, s: &mut Steering, last: bool) {
         let began = Instant::now();
-        // Behind the last row of all sources comes the barrier that ends the run.
-        s.last = s.running == 0;
+        s.last = last;
         s.due = began + self.interval;
         if std::mem::take(&mut s.held) {
             self.stats.stretched();

@@ -35,6 +35,13 @@ pub(super) enum Rows<'a> {
 pub(super) struct Changed;
 
 impl Features {
+    /// Length of the first list that is there, where lists may differ.
+    pub(super) fn first_length(&self, batch: &RecordBatch) -> Option<usize> {
+        let Self::List(index) = self else { return None };
+        let list = batch.columns().get(*index)?.as_list_opt::<i32>()?;
+        (0..list.len()).find(|&row| !list.is_null(row)).and_then(|row| usize::try_from(list.value_length(row)).ok())
+    }
+
     /// The rows of `batch` as a tensor with `width` columns, in `buffer` unless they can be borrowed.
     pub(super) fn read<'a>(
         &self,

@@ -26,9 +26,13 @@ impl Session {
     /// # Errors
     /// [`Error::Model`] when ONNX Runtime cannot make another one.
     pub fn open(model: &Arc<Model>) -> Result<Self, Error> {
-        let raw = create(model.runtime, &model.bytes)
-            .and_then(|session| RawSession::new(session, &model.output))
-            .map_err(|e| model.unusable(format!("ONNX Runtime cannot open it once more: {e}")))?;
+        let again = |e| model.unusable(format!("ONNX Runtime cannot open it once more: {e}"));
+        Self::of(model, create(model.runtime, &model.bytes).map_err(again)?)
+    }
+
+    pub(super) fn of(model: &Arc<Model>, session: ort::session::Session) -> Result<Self, Error> {
+        let raw = RawSession::new(session, &model.output);
+        let raw = raw.map_err(|e| model.unusable(format!("ONNX Runtime cannot open it once more: {e}")))?;
         Ok(Self { model: model.clone(), raw })
     }
 
@@ -93,12 +97,23 @@ impl RawSession {
     }
 }
 
-/// A session from exactly these bytes.
+/// A session on the processor, from exactly these bytes.
 pub(super) fn create(runtime: &Runtime, bytes: &[u8]) -> ort::Result<ort::session::Session> {
+    create_on(runtime, bytes, ep::CPU::default().build().error_on_failure(), false, 1)
+}
+
+/// A session by one provider; a `strict` one does every part of the model itself.
+pub(super) fn create_on(
+    runtime: &Runtime,
+    bytes: &[u8],
+    provider: ep::ExecutionProviderDispatch,
+    strict: bool,
+    threads: usize,
+) -> ort::Result<ort::session::Session> {
     // A builder serves one session: each commit registers the environment's providers on it again.
-    ort::session::Session::builder(&runtime.environment)?
+    let builder = ort::session::Session::builder(&runtime.environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(1)?
+        .with_intra_threads(threads.max(1))?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
@@ -106,7 +121,8 @@ pub(super) fn create(runtime: &Runtime, bytes: &[u8]) -> ort::Result<ort::sessio
         .with_deterministic_compute(true)?
         // `ort` asks for an efficient device by default, which is another processor on some machines.
         .with_auto_device(AutoDevicePolicy::PreferCPU)?
-        // Registering the provider by hand is what switches its arena off.
-        .with_execution_providers([ep::CPU::default().build().error_on_failure()])?
-        .commit_from_memory(bytes)
+        // Registering the provider by hand is what switches the processor's arena off.
+        .with_execution_providers([provider])?;
+    let mut builder = if strict { builder.with_disable_cpu_fallback()? } else { builder };
+    builder.commit_from_memory(bytes)
 }

@@ -20,6 +20,7 @@ pub use table::Order;
 pub(crate) use stage::Hub;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::node::Emitted;
 use crate::record::{Batch, InFlight};
@@ -79,13 +80,21 @@ pub struct AsyncPart {
 #[derive(Debug, Default)]
 pub struct HubStats {
     /// Rows that wait to be taken.
-    pub queued: std::sync::atomic::AtomicU64,
+    pub queued: AtomicU64,
     /// Rows with the operator.
-    pub in_flight: std::sync::atomic::AtomicU64,
+    pub in_flight: AtomicU64,
     /// Rows that are completed and wait for their turn.
-    pub waiting: std::sync::atomic::AtomicU64,
+    pub waiting: AtomicU64,
     /// Nanoseconds for which rows waited because the operator was full: backpressure.
-    pub full_ns: std::sync::atomic::AtomicU64,
+    pub full_ns: AtomicU64,
     /// Rows that were asked for again after a restart.
-    pub restored: std::sync::atomic::AtomicU64,
+    pub restored: AtomicU64,
+}
+
+impl HubStats {
+    /// Rows that have come and not left.
+    pub fn rows(&self) -> u64 {
+        let of = |count: &AtomicU64| count.load(Relaxed);
+        of(&self.queued) + of(&self.in_flight) + of(&self.waiting)
+    }
 }

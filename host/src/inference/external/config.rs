@@ -56,6 +56,18 @@ pub struct ExternalConfig {
     pub log_sample: f64,
 }
 
+impl ExternalConfig {
+    /// Models of `[models]` that it needs.
+    pub fn embedded_models(&self) -> impl Iterator<Item = &str> {
+        let own = matches!(self.place, Place::Thread(_)).then_some(self.model.as_str());
+        let links = self.fallback.iter().filter_map(|link| match link {
+            Fallback::Embedded { model } => Some(model.as_str()),
+            _ => None,
+        });
+        own.into_iter().chain(links)
+    }
+}
+
 /// Order in which rows leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {

@@ -1,0 +1,236 @@
+//! The operator as its hub sees it: rows in, and out again when they are answered.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use tokio::sync::Notify;
+
+use super::answer::Answer;
+use super::batcher::Batcher;
+use super::binding::ExternalBinding;
+use super::cache::Answers;
+use super::dispatch::{Done, Shared, now};
+use super::endpoints::Endpoints;
+use super::fallback::Chain;
+use super::log::RequestLog;
+use super::rows::{Row, Submitted};
+use super::stats::ExternalStats;
+use super::transport::Transport;
+use crate::inference::resilience::Sample;
+use crate::record::{Batch, hash_keys, key_bytes};
+
+/// Rows beyond those of the requests that can be sent, that are held ready for the next.
+const READY: usize = 32;
+/// Rows taken at once while the chain answers them.
+const REFUSED: usize = 256;
+
+/// What became of rows.
+#[derive(Debug)]
+pub struct Emitted {
+    /// Those with a prediction, or that were not to have one.
+    pub rows: Batch,
+    /// The others: index and reason.
+    pub rejected: Vec<(u32, String)>,
+}
+
+/// The operator, on its hub's thread.
+pub struct ExternalOperator(Box<dyn Runs>);
+
+trait Runs {
+    fn room(&self) -> usize;
+    fn submit(&mut self, rows: &Batch, first: u64, place: u64);
+    fn emit(&mut self, ids: &[u64], rows: &Batch) -> Result<Emitted, String>;
+}
+
+impl ExternalOperator {
+    /// Rows that it takes now.
+    pub fn room(&self) -> usize {
+        self.0.room()
+    }
+
+    /// Takes rows, of which the first has the number `first` and the others those behind it. `source`
+    /// and `partition` are where they came from.
+    pub fn submit(&mut self, rows: &Batch, first: u64, source: &str, partition: &str) {
+        let place = xxhash_rust::xxh3::xxh3_64(format!("{source}\0{partition}").as_bytes());
+        self.0.submit(rows, first, place);
+    }
+
+    /// What became of rows that are done; each is fetched once.
+    ///
+    /// # Errors
+    /// When the rows are not those that were submitted.
+    pub fn emit(&mut self, ids: &[u64], rows: &Batch) -> Result<Emitted, String> {
+        self.0.emit(ids, rows)
+    }
+
+    /// Opens it on the thread that will use it, on which tokio runs local tasks.
+    pub(super) fn open<T: Transport + 'static>(
+        binding: &Arc<ExternalBinding>,
+        transport: T,
+        stats: Arc<ExternalStats>,
+        done: Done,
+        nudge: Box<dyn Fn()>,
+    ) -> Result<Self, String> {
+        let config = binding.config.clone();
+        let chain = Chain::open(&config.fallback, binding.prediction, &binding.models)?;
+        let cache = config.cache.map(|c| RefCell::new(Answers::new(c, &config.model, config.version.as_deref())));
+        let log = RequestLog::new(config.log_sample, &config.name, &config.model, config.version.as_deref());
+        let shared = Rc::new(Shared {
+            endpoints: RefCell::new(Endpoints::new(&config, Arc::clone(&stats), fastrand::u64(..), now())),
+            queue: RefCell::new(Batcher::new(config.batch)),
+            chain: RefCell::new(chain),
+            cache,
+            answers: RefCell::default(),
+            log,
+            stats,
+            done,
+            requests: Cell::new(0),
+            waiting: Cell::new(0),
+            freed: Notify::new(),
+            look: Notify::new(),
+            transport,
+            config,
+        });
+        tokio::task::spawn_local(look_after(Rc::clone(&shared), nudge));
+        let sample = Sample::new(shared.config.sample);
+        Ok(Self(Box::new(Running { binding: Arc::clone(binding), shared, sample, width: None, answers: Vec::new() })))
+    }
+}
+
+/// Sends rows when something has changed, or a time has come.
+async fn look_after<T: Transport + 'static>(shared: Rc<Shared<T>>, nudge: Box<dyn Fn()>) {
+    loop {
+        let look_again = shared.pump();
+        // There may be room now, though no row was completed.
+        nudge();
+        let look = shared.look.notified();
+        match look_again {
+            None => look.await,
+            Some(at) => tokio::select! {
+                () = look => {}
+                () = tokio::time::sleep_until(at.into()) => shared.endpoints.borrow().refresh(now()),
+            },
+        }
+    }
+}
+
+struct Running<T> {
+    binding: Arc<ExternalBinding>,
+    shared: Rc<Shared<T>>,
+    sample: Sample,
+    /// Length of the lists that are sent.
+    width: Option<usize>,
+    answers: Vec<Answer>,
+}
+
+impl<T: Transport + 'static> Running<T> {
+    /// Whether each row is to be sent.
+    fn wanted(&self, rows: &RecordBatch, place: u64, places: &[u64]) -> Option<Vec<bool>> {
+        let when = self.binding.when.and_then(|index| rows.columns().get(index)?.as_boolean_opt());
+        if when.is_none() && self.sample.is_all() {
+            return None;
+        }
+        let mut wanted: Vec<bool> = match self.binding.key.filter(|_| !self.sample.is_all()) {
+            Some(key) => {
+                let mut sampled = Vec::with_capacity(rows.num_rows());
+                key_bytes(rows.column(key), |key| sampled.push(self.sample.has(key.unwrap_or_default())));
+                sampled
+            }
+            None => places.iter().map(|&at| self.sample.has_place(place, at)).collect(),
+        };
+        if let Some(when) = when {
+            let marked = |row: usize| !when.is_null(row) && when.value(row);
+            wanted.iter_mut().enumerate().for_each(|(row, wanted)| *wanted &= marked(row));
+        }
+        Some(wanted)
+    }
+
+    /// Rows that are not asked for.
+    fn answer(&self, known: Vec<(u64, Answer)>) {
+        if known.is_empty() {
+            return;
+        }
+        self.shared.count(known.iter().map(|(_, answer)| answer));
+        let ids: Vec<u64> = known.iter().map(|(id, _)| *id).collect();
+        self.shared.answers.borrow_mut().extend(known);
+        (self.shared.done)(&mut ids.into_iter());
+    }
+}
+
+impl<T: Transport + 'static> Runs for Running<T> {
+    fn room(&self) -> usize {
+        let now = now();
+        let shared = &self.shared;
+        if !shared.config.fallback.is_empty() && shared.endpoints.borrow().refuse(now) {
+            return REFUSED;
+        }
+        let each = shared.config.batch.max_rows.max(1);
+        let ready = each.max(READY);
+        (shared.slots(now).saturating_mul(each) + ready).saturating_sub(shared.queue.borrow().len())
+    }
+
+    fn submit(&mut self, rows: &Batch, first: u64, place: u64) {
+        let now = now();
+        let wanted = self.wanted(&rows.columns, place, &rows.offsets);
+        let read = match self.binding.inputs.read(&rows.columns, &mut self.width) {
+            Ok(read) => read,
+            Err(reason) => {
+                let all = (0..rows.rows() as u64).map(|row| (first + row, Answer::rejected(&reason, None)));
+                return self.answer(all.collect());
+            }
+        };
+        let mut known: Vec<(u64, Answer)> = Vec::new();
+        let skip = |row: u32| wanted.as_ref().is_some_and(|w| !w.get(row as usize).copied().unwrap_or(true));
+        for (row, reason) in read.rejected {
+            let answer = if skip(row) { Answer::skipped() } else { Answer::rejected(&reason, None) };
+            known.push((first + u64::from(row), answer));
+        }
+        let mut keys = Vec::new();
+        if let Some(key) = self.binding.key {
+            hash_keys(rows.columns.column(key), &mut keys);
+        }
+        let kept = |index: u32| read.kept.as_ref().map_or(index, |kept| kept[index as usize]);
+        let count = read.kept.as_ref().map_or(rows.rows(), Vec::len) as u32;
+        let submitted = Rc::new(Submitted {
+            features: read.features,
+            at: now,
+            partition: place,
+            places: (0..count).map(|index| rows.offsets.get(kept(index) as usize).copied().unwrap_or(0)).collect(),
+            keys: match keys.is_empty() {
+                true => keys,
+                false => (0..count).map(|index| keys.get(kept(index) as usize).copied().unwrap_or(0)).collect(),
+            },
+        });
+        let mut free = (self.shared.slots(now) * self.shared.config.batch.max_rows.max(1))
+            .saturating_sub(self.shared.queue.borrow().len());
+        for index in 0..count {
+            let row = kept(index);
+            if skip(row) {
+                known.push((first + u64::from(row), Answer::skipped()));
+                continue;
+            }
+            let row = Row { id: first + u64::from(row), of: Rc::clone(&submitted), index };
+            self.shared.enqueue(row, free > 0, now);
+            free = free.saturating_sub(1);
+        }
+        self.answer(known);
+        if self.shared.pump().is_some() {
+            // Its time is the business of the task that looks after it.
+            self.shared.look.notify_one();
+        }
+    }
+
+    fn emit(&mut self, ids: &[u64], rows: &Batch) -> Result<Emitted, String> {
+        self.answers.clear();
+        let mut answers = self.shared.answers.borrow_mut();
+        for id in ids {
+            let answer = answers.remove(id);
+            self.answers.push(answer.ok_or_else(|| format!("row {id} has no answer; please report this as a bug"))?);
+        }
+        drop(answers);
+        let (rows, rejected) = self.binding.columns.add(rows, &self.answers).map_err(|e| e.to_string())?;
+        Ok(Emitted { rows, rejected })
+    }
+}
