@@ -76,6 +76,11 @@ pub trait Commit: Send {
     /// When that fails, or is uncertain; nothing after it may be committed then.
     fn commit(&mut self, gathered: Gathered) -> Result<Done, Failure>;
 
+    /// Whether a restart asks again for what was in flight: then a run may end without its answers.
+    fn remembers(&self) -> bool {
+        true
+    }
+
     /// The run has ended well.
     fn close(&mut self) {}
 
@@ -95,5 +100,9 @@ impl Commit for Forget {
             drop(prepared.sync);
         }
         Ok(Done { epoch: gathered.epoch, recorded: true, barrier: gathered.barrier, ..Done::default() })
+    }
+
+    fn remembers(&self) -> bool {
+        false
     }
 }

@@ -16,6 +16,8 @@ use crate::dataflow::{Event, Failure, Network};
 
 /// Epochs that are with the committing thread at most: one at work, one waiting.
 const AHEAD: usize = 2;
+/// How long a run that is asked to end waits for answers, where a restart asks for them again.
+const DRAIN: Duration = Duration::from_secs(5);
 /// How often to look whether the last answers are there, once sources have ended.
 const LOOK: Duration = Duration::from_millis(2);
 /// How long to wait for an event when nothing is due.
@@ -69,6 +71,8 @@ struct Steering {
     paused: bool,
     /// Whether the barrier that ends the run was put in.
     last: bool,
+    /// From when on it does not wait for answers any more.
+    leave: Option<Instant>,
     outcome: Outcome,
     /// Why a source ended early: what was read before is finished, then the run fails with it.
     failed: Option<Failure>,
@@ -96,7 +100,8 @@ impl<'a> Coordinator<'a> {
         let (gathered_sender, gathered) = bounded::<Gathered>(AHEAD);
         let (done_sender, done) = unbounded();
         let interrupt = commit.interrupt();
-        let mut steer = Steer { network, before_epoch, interval, epoch, stats, gathered: gathered_sender };
+        let remembers = commit.remembers();
+        let mut steer = Steer { network, before_epoch, interval, epoch, stats, gathered: gathered_sender, remembers };
         std::thread::scope(|scope| {
             let committing = std::thread::Builder::new().name("epochs".into()).spawn_scoped(scope, move || {
                 for gathered in gathered {
@@ -132,6 +137,7 @@ struct Steer<'a> {
     epoch: u64,
     stats: Arc<EpochStats>,
     gathered: Sender<Gathered>,
+    remembers: bool,
 }
 
 impl Steer<'_> {
@@ -145,6 +151,7 @@ impl Steer<'_> {
             urgent: false,
             paused: false,
             last: false,
+            leave: None,
             outcome: Outcome::Completed,
             failed: None,
         };
@@ -154,11 +161,12 @@ impl Steer<'_> {
             }
             let now = Instant::now();
             // As long as answers are awaited, epochs go on: the last barrier waits for all of them.
-            let ended = s.running == 0 && !self.network.awaits_answers();
+            let leaves = s.leave.is_some_and(|leave| now >= leave);
+            let ended = s.running == 0 && (leaves || !self.network.awaits_answers());
             let due = !s.last && (ended || now >= s.due);
             let free = s.gathering.is_none() && s.ahead < AHEAD;
             if due && free {
-                self.begin_barrier(&mut s, ended);
+                self.begin_barrier(&mut s, ended, leaves);
                 continue;
             }
             s.held |= due;
@@ -195,8 +203,9 @@ impl Steer<'_> {
         }
     }
 
-    /// `last` says that it comes behind the last row of all sources and ends the run.
-    fn begin_barrier(&mut self, s: &mut Steering, last: bool) {
+    /// `last` says that it comes behind the last row of all sources and ends the run; it does not wait
+    /// for answers when the run `leaves` them to the next.
+    fn begin_barrier(&mut self, s: &mut Steering, last: bool, leaves: bool) {
         let began = Instant::now();
         s.last = last;
         s.due = began + self.interval;
@@ -211,7 +220,7 @@ impl Steer<'_> {
         self.epoch += 1;
         // Settled before any row of the next epoch exists, so that every worker sees the same.
         (self.before_epoch)(self.epoch);
-        let gathered = Gathered::new(epoch, self.network.barrier(s.last), began);
+        let gathered = Gathered::new(epoch, self.network.barrier(s.last && !leaves), began);
         s.gathering = Some(Gathering { gathered, missing: self.network.reports() });
         // Without a keyed stage or a sink there is nothing to wait for.
         self.complete(s);
@@ -237,8 +246,11 @@ impl Steer<'_> {
             }
             Event::Drain => {
                 self.network.stop_sources();
-                if s.running > 0 {
+                if s.running > 0 || self.network.awaits_answers() {
                     s.outcome = Outcome::Drained;
+                }
+                if self.remembers {
+                    s.leave.get_or_insert_with(|| Instant::now() + DRAIN);
                 }
                 s.running = 0;
             }

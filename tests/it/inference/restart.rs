@@ -5,7 +5,7 @@ use std::time::Duration;
 use millstream_tests::Job;
 use millstream_tests::faults::{ModelServer, Script};
 
-use super::{TENSOR, assert_predicted, endpoint, inference, job, pipeline, report};
+use super::{TENSOR, assert_predicted, endpoint, inference, job, out, pipeline, report};
 
 const ROWS: u64 = 4_000;
 
@@ -59,6 +59,24 @@ fn a_signal_waits_for_the_answers_that_are_due() {
     let report = running.stop("TERM").succeeded().report();
     let rows = report["rows_in"].as_u64().unwrap();
     assert_predicted(&job, rows);
+}
+
+#[test]
+fn a_signal_does_not_wait_for_a_server_that_is_gone() {
+    let server = ModelServer::start(Script::default());
+    let text = pipeline(TENSOR, &endpoint(&server.url()), "[operator.score.breaker]\nconsecutive = 2\n");
+    let job = job(&text.replace("path = \"rows.jsonl\"", "path = \"rows.jsonl\"\nfollow = true"), 500);
+    server.die();
+    let mut running = job.start();
+    running.wait_until("rows were given up", |job| job.text("rejected.jsonl").lines().count() > 0);
+    drop(running.stop("TERM").succeeded());
+    let rejected = job.text("rejected.jsonl").lines().count() as u64;
+    assert!(rejected < 500, "all rows were given up");
+    server.come_back();
+    job.write("pipeline.toml", &text);
+    let report = report(job.run());
+    assert_eq!(out(&job).len() as u64 + job.text("rejected.jsonl").lines().count() as u64, 500, "{report}");
+    assert!(inference(&report)["restored"].as_u64() > Some(0), "{report}");
 }
 
 #[test]
