@@ -12,9 +12,10 @@ setup: ## installs what a fresh machine lacks, and says what and why
 	@scripts/setup.sh
 
 # What only tests need. Where it cannot be had, they say SKIPPED and are counted.
-setup-tests: setup ## what only tests need: a Kafka broker, an S3 server (without them they say SKIPPED)
+setup-tests: setup ## what only tests need: a Kafka broker, an S3 server, model servers (else they say SKIPPED)
 	@scripts/setup-kafka.sh >/dev/null || true
 	@scripts/setup-s3.sh >/dev/null || true
+	@scripts/setup-model-servers.sh >/dev/null || true
 
 build: setup plugins ## the host at bin/millstream, the plugins at bin/plugins/*.wasm
 	@$(ENV) cargo build --release --locked --package millstream

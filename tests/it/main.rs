@@ -14,6 +14,7 @@ mod kafka_faults;
 mod model_server;
 mod oracle;
 mod proxy;
+mod real_servers;
 mod s3;
 mod scoring;
 mod signals;

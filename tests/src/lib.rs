@@ -6,6 +6,7 @@ pub mod faults;
 pub mod kafka;
 pub mod proxy;
 pub mod s3;
+pub mod servers;
 mod skip;
 
 use std::io::{Read, Write};
