@@ -23,3 +23,4 @@ mod state;
 mod swap;
 mod tidy;
 mod two_sources;
+mod validation;
