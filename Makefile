@@ -3,18 +3,19 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENV := . scripts/env.sh &&
 
-.PHONY: help setup setup-tests build plugins fixtures demo test crash-loop kafka-throughput lint fmt bench model clean
+.PHONY: help setup setup-tests build plugins fixtures demo external-model dual-model test crash-loop kafka-throughput lint fmt bench inference-bench inference-scenarios model clean
 
 help: ## lists the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 setup: ## installs what a fresh machine lacks, and says what and why
 	@scripts/setup.sh
 
 # What only tests need. Where it cannot be had, they say SKIPPED and are counted.
-setup-tests: setup ## what only tests need: a Kafka broker, an S3 server (without them they say SKIPPED)
+setup-tests: setup ## what only tests need: a Kafka broker, an S3 server, model servers (else they say SKIPPED)
 	@scripts/setup-kafka.sh >/dev/null || true
 	@scripts/setup-s3.sh >/dev/null || true
+	@scripts/setup-model-servers.sh >/dev/null || true
 
 build: setup plugins ## the host at bin/millstream, the plugins at bin/plugins/*.wasm
 	@$(ENV) cargo build --release --locked --package millstream
@@ -28,6 +29,12 @@ fixtures: setup
 
 demo: build ## a fraud-scoring pipeline over 1,000,000 transactions, with a plugin swapped half-way
 	@$(ENV) examples/fraud-scoring/demo.sh
+
+external-model: build ## enrichment, then a model in a real model server (MLServer), over HTTP
+	@$(ENV) examples/external-model/demo.sh
+
+dual-model: build ## a fast model beside an accurate one in a model server, compared row by row
+	@$(ENV) examples/dual-model/demo.sh
 
 test: build fixtures setup-tests ## every test
 	@$(ENV) scripts/test.sh
@@ -46,6 +53,15 @@ fmt: ## formats all code
 
 bench: build ## every speed bar, as a table and (BENCH_JSON=FILE) as JSON
 	@$(ENV) bin/millstream bench $(BENCH)
+
+# The binaries of one package, so that the model server lies beside the one that starts it.
+TESTS = cargo build --quiet --release --locked --package millstream-tests --bins && "$$CARGO_TARGET_DIR/release
+
+inference-bench: build ## calls of external models: every speed bar, as a table (INFERENCE="--json FILE NAME…" for more)
+	@$(ENV) $(TESTS)/inference-bench" $(INFERENCE)
+
+inference-scenarios: build ## model servers that die, slow down and are overloaded: a verdict each (some 5 minutes)
+	@$(ENV) $(TESTS)/inference-scenarios" $(INFERENCE)
 
 model: build ## trains examples/fraud-scoring/model.onnx again
 	@$(ENV) examples/fraud-scoring/train.sh

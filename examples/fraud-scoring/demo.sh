@@ -22,7 +22,7 @@ next=$MILLSTREAM_CACHE/demo-next
 mkdir -p "$next"
 cp -r "$root/plugins/." "$next/"
 sed -i "s#\"\.\./sdk\"#\"$root/sdk\"#; s#^version = \"1\.0\.0\"#version = \"1.1.0\"#" "$next/Cargo.toml"
-sed -i '/^name = "\(feature-\|terminal-\|simple-\)/{n;s/"1\.0\.0"/"1.1.0"/}' "$next/Cargo.lock"
+sed -i '/^name = "\(dual-\|feature-\|terminal-\|simple-\)/{n;s/"1\.0\.0"/"1.1.0"/}' "$next/Cargo.lock"
 "$root/scripts/build-plugins.sh" --out "$out/next" "$next"
 # Compiled now, as the host would when it finds the file; the second time it comes from its cache.
 millstream plugins inspect "$out/next/feature-enrichment.wasm" >/dev/null

@@ -7,9 +7,9 @@ ROWS are JSON lines (or .gz) with `timestamp`, `features` (the vector of the plu
 `fraud` (0 or 1), as the pipeline writes them with a file sink. The earlier part of the period trains,
 the later part only measures. `--measure ROWS.jsonl` measures a model that is there instead.
 
-The network is 15 -> 32 -> 16 -> 1. Fraud is rare, so every batch holds a fixed share of it; the last
-bias is then corrected for that share, and the score is a probability. Same rows, same seed, same
-model: everything runs on one thread.
+The network is 15 -> 32 -> 16 -> 1; `--hidden` gives it other layers, or none: a logistic regression. Fraud
+is rare, so every batch holds a fixed share of it; the last bias is then corrected for that share, and
+the score is a probability. Same rows, same seed, same model: everything runs on one thread.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from onnx import TensorProto, checker, helper, load, numpy_helper, save
 
 from features import NAMES
 
-HIDDEN = (32, 16)
+HIDDEN = "32,16"
 BATCH = 1024
 # Share of fraud in a batch.
 SHARE = 0.125
@@ -89,12 +89,12 @@ def predict(layers, x):
     return np.concatenate([sigmoid(forward(layers, part)[-1])[:, 0] for part in np.array_split(x, len(x) // 65536 + 1)])
 
 
-def train(x, y, steps, seed):
+def train(x, y, hidden, steps, seed):
     """Layers of (weights, bias), trained with Adam."""
     random = np.random.default_rng(seed)
     mean, scale = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64) + 1e-6
     x = ((x - mean) / scale).astype(np.float32)
-    sizes = (x.shape[1], *HIDDEN, 1)
+    sizes = (x.shape[1], *hidden, 1)
     layers = [
         [random.normal(0, (2 / a) ** 0.5, (a, b)).astype(np.float32), np.zeros(b, np.float32)]
         for a, b in zip(sizes, sizes[1:])
@@ -156,7 +156,7 @@ def export(layers, metadata, path):
 def read_model(path):
     """The layers of a model that `export` wrote."""
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in load(path).graph.initializer}
-    return [(tensors[f"weights{at}"], tensors[f"bias{at}"]) for at in range(len(HIDDEN) + 1)]
+    return [(tensors[f"weights{at}"], tensors[f"bias{at}"]) for at in range(len(tensors) // 2)]
 
 
 def day(ms):
@@ -169,6 +169,7 @@ def main():
     parser.add_argument("--output", default="model.onnx", help="where the model goes (default: %(default)s)")
     parser.add_argument("--measure", metavar="MODEL", help="measure this model on the later part instead of training")
     parser.add_argument("--train-share", type=float, default=2 / 3, help="earlier part of the period that trains")
+    parser.add_argument("--hidden", default=HIDDEN, help="sizes of the hidden layers (default: %(default)s)")
     parser.add_argument("--version", default="1", help="model.version in the file (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=4000, help="training steps (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
@@ -182,7 +183,8 @@ def main():
     else:
         if not 0 < y[earlier].sum() < earlier.sum():
             sys.exit(f"{arguments.rows}: the training period holds only one class; it needs both")
-        layers = train(x[earlier], y[earlier], arguments.steps, arguments.seed)
+        hidden = [int(size) for size in arguments.hidden.split(",") if size]
+        layers = train(x[earlier], y[earlier], hidden, arguments.steps, arguments.seed)
     quality = auc(y[later], predict(layers, x[later]))
     print(f"measured {day(cut)} to {day(times[-1])}: {later.sum()} rows, {y[later].sum()} fraud, AUC {quality:.4f}")
     if arguments.measure:

@@ -4,6 +4,7 @@
 # `make model` builds first. numpy and onnx go into a private virtual environment in the user's cache.
 #
 #   train.sh [TRANSACTIONS]     JSON lines, .gz or not; without it 1,000,000 are generated (seed 7)
+#   MODEL=FILE TRAIN="--hidden= --version 2" train.sh    another file, and further arguments of train.py
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -28,4 +29,4 @@ millstream run "$here/pipeline.toml" \
   --set "source.transactions.path=$input" --set "state.path=$out/train-state" \
   --set 'sink.scores.inputs=["feature-vector"]' --set 'sink.scores.fields=["timestamp", "fraud", "features"]' \
   --set "sink.scores.path=$out/train-features.jsonl"
-"$venv/bin/python" "$here/train.py" "$out/train-features.jsonl" --output "${MODEL:-$here/model.onnx}"
+"$venv/bin/python" "$here/train.py" "$out/train-features.jsonl" --output "${MODEL:-$here/model.onnx}" ${TRAIN:-}

@@ -3,9 +3,11 @@
 
 pub mod crash;
 pub mod faults;
+pub mod inference;
 pub mod kafka;
 pub mod proxy;
 pub mod s3;
+pub mod servers;
 mod skip;
 
 use std::io::{Read, Write};
@@ -195,6 +197,17 @@ impl Running<'_> {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Waits for it to end by itself.
+    pub fn finish(mut self) -> Finished {
+        let finished = finish(self.child.take().expect("it was not stopped before"));
+        Finished { stderr: self.job.text("log"), ..finished }
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Sends a signal, such as `TERM`, and waits for the end.
