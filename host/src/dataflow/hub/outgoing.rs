@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array, RecordBatch, UInt32Array};
 use arrow::compute::interleave_record_batch;
@@ -45,7 +45,7 @@ impl Outgoing {
     ) -> Result<(), Failure> {
         let mut start = 0;
         for end in 1..=ready.len() {
-            if end < ready.len() && goes_on(&ready[end - 1], &ready[end]) {
+            if end < ready.len() && goes_on(&ready[start], &ready[end - 1], &ready[end]) {
                 continue;
             }
             let until = if end == ready.len() { watermark } else { self.told.1 };
@@ -125,9 +125,14 @@ impl Outgoing {
     }
 }
 
-/// Whether rows can be in one batch, whose places ascend.
-fn goes_on(a: &Ready<Group>, b: &Ready<Group>) -> bool {
-    (a.group.source, a.group.partition) == (b.group.source, b.group.partition) && place(a) <= place(b)
+/// Rows of a block that leaves came within this time of each other: a block has one latency.
+const TOGETHER: Duration = Duration::from_millis(1);
+
+/// Whether rows can be in one batch, which begins with `first` and whose places ascend.
+fn goes_on(first: &Ready<Group>, a: &Ready<Group>, b: &Ready<Group>) -> bool {
+    let (early, late) = (first.group.since.min(b.group.since), first.group.since.max(b.group.since));
+    let of = |r: &Ready<Group>| (r.group.source, r.group.partition);
+    of(a) == of(b) && place(a) <= place(b) && late - early <= TOGETHER
 }
 
 /// Where a row came from.

@@ -1,11 +1,11 @@
 //! Replies of all kinds: their limits, what is not followed, and which connections are kept.
 
 use futures_util::future::join_all;
+use tokio::io::AsyncWriteExt;
 
 use super::server::{answer, listen, read_request, script, serve};
 use super::*;
 use crate::inference::http::{CallError, Reply, Statuses, ask};
-use tokio::io::AsyncWriteExt;
 
 async fn asked(url: &str) -> Result<Reply, CallError> {
     asked_as(config(url)).await
@@ -56,15 +56,10 @@ async fn a_connection_that_the_server_closed_meanwhile_is_replaced() {
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let (elsewhere, seen) = serve(false, |_| answer(200, "ok")).await;
-    let leaked: &'static str = Box::leak(elsewhere.into_boxed_str());
-    static TARGET: std::sync::OnceLock<&str> = std::sync::OnceLock::new();
-    TARGET.set(leaked).unwrap();
-    let redirect = |_: &http::Request<Bytes>| {
-        http::Response::builder()
-            .status(307)
-            .header("location", *TARGET.get().unwrap())
-            .body(http_body_util::Full::default())
-            .unwrap()
+    let redirect = move |_: &http::Request<Bytes>| {
+        let mut response = answer(307, "");
+        response.headers_mut().insert("location", elsewhere.parse().unwrap());
+        response
     };
     let (url, _) = serve(false, redirect).await;
     let error = asked(&url).await.unwrap_err();
@@ -116,7 +111,7 @@ async fn a_body_in_pieces_is_put_together() {
 #[tokio::test]
 async fn a_good_reply_is_a_prediction_and_a_bad_one_is_permanent() {
     let good = r#"{"outputs":[{"name":"score","shape":[1],"datatype":"FP32","data":[0.5]}]}"#;
-    let (url, _) = serve(false, |_| answer(200, good)).await;
+    let (url, _) = serve(false, move |_| answer(200, good)).await;
     assert!(asked(&url).await.is_ok());
     let (url, _) = serve(false, |_| answer(200, r#"{"outputs":[{"na"#)).await;
     let error = asked(&url).await.unwrap_err();
@@ -142,7 +137,7 @@ async fn a_busy_server_says_when_to_come_back() {
 #[tokio::test]
 async fn a_spent_quota_is_permanent_though_its_status_is_that_of_a_busy_server() {
     let spent = r#"{"error":{"message":"You exceeded your quota.","code":"insufficient_quota"}}"#;
-    let (url, _) = serve(false, |_| answer(429, spent)).await;
+    let (url, _) = serve(false, move |_| answer(429, spent)).await;
     let mut config = config(&url);
     config.protocol = ProtocolConfig::OpenAiEmbeddings;
     let error = asked_as(config).await.unwrap_err();

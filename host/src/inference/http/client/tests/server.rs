@@ -17,7 +17,12 @@ use tokio::net::{TcpListener, TcpStream};
 pub(super) type Seen = Arc<Mutex<Vec<http::Request<Bytes>>>>;
 
 /// What a server answers.
-pub(super) type Answer = fn(&http::Request<Bytes>) -> http::Response<Full<Bytes>>;
+pub(super) trait Answer:
+    Fn(&http::Request<Bytes>) -> http::Response<Full<Bytes>> + Clone + Send + 'static
+{
+}
+
+impl<F: Fn(&http::Request<Bytes>) -> http::Response<Full<Bytes>> + Clone + Send + 'static> Answer for F {}
 
 /// An answer of `status` and `body`.
 pub(super) fn answer(status: u16, body: impl Into<Bytes>) -> http::Response<Full<Bytes>> {
@@ -31,25 +36,25 @@ pub(super) async fn listen() -> (TcpListener, String) {
 }
 
 /// A server of HTTP/1.1, or of h2c.
-pub(super) async fn serve(is_h2: bool, answer: Answer) -> (String, Seen) {
+pub(super) async fn serve(is_h2: bool, answer: impl Answer) -> (String, Seen) {
     let (listener, url) = listen().await;
     let seen = Seen::default();
     let remembers = seen.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(speak(stream, is_h2, answer, remembers.clone()));
+            tokio::spawn(speak(stream, is_h2, answer.clone(), remembers.clone()));
         }
     });
     (url, seen)
 }
 
 /// Serves one connection.
-pub(super) async fn speak<S>(stream: S, is_h2: bool, answer: Answer, seen: Seen)
+pub(super) async fn speak<S>(stream: S, is_h2: bool, answer: impl Answer, seen: Seen)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let seen = seen.clone();
+        let (seen, answer) = (seen.clone(), answer.clone());
         async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
