@@ -10,6 +10,8 @@ use crate::record::parse_type;
 
 /// The packed layout that this host speaks.
 const BATCH_FORMAT: u32 = 1;
+/// The highest version of a state: the store has a use of its own for the bit above.
+const MAX_STATE_VERSION: u32 = i32::MAX as u32;
 /// Fields, ports or counters of one plugin: far beyond what a person writes.
 const MAX_ITEMS: usize = 1024;
 /// Bytes of a name.
@@ -88,6 +90,9 @@ impl Description {
             said.state.map(|s| StateDescription { version: s.version, ttl_ms: s.ttl_ms, fixed_size: s.fixed_size });
         if state.is_some_and(|s| s.version == 0) {
             return Err("its state has version 0; versions count from 1".into());
+        }
+        if let Some(s) = state.filter(|s| s.version > MAX_STATE_VERSION) {
+            return Err(format!("its state has version {}; the highest is {MAX_STATE_VERSION}", s.version));
         }
         Ok(Self {
             name: said.name,

@@ -14,6 +14,7 @@ mod config;
 mod dirty;
 mod error;
 mod key_column;
+mod sparse;
 mod store;
 
 pub use cache::{CacheStats, Keys, SlotCache};

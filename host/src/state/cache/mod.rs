@@ -12,6 +12,7 @@
 
 mod arena;
 mod entry;
+mod hand_over;
 mod keys;
 mod resolve;
 #[cfg(test)]
@@ -26,8 +27,7 @@ use self::entry::Entry;
 pub use self::keys::Keys;
 use self::resolve::{Batch, Tag};
 use super::store::SlotSource;
-use super::{DirtySlots, OperatorId, Store};
-use crate::record::key_group;
+use super::{OperatorId, Store};
 
 /// Bytes that an entry costs beside its record: its cache line, and its share of the hash table
 /// (eight bytes and a control byte, at a load of one half to seven eighths).
@@ -121,29 +121,6 @@ impl SlotCache {
     /// Changes the TTL of slots written from now on.
     pub fn set_ttl(&mut self, ttl_ms: u64) {
         self.ttl_ms = ttl_ms;
-    }
-
-    /// At a barrier: copies the slots changed since the last one. Their entries stay until
-    /// [`applied`](Self::applied) is told of `epoch`.
-    ///
-    /// # Panics
-    /// When `epoch` has been applied already: the entries would not be kept.
-    pub fn hand_over(&mut self, epoch: u64) -> DirtySlots {
-        assert!(epoch > self.applied, "epoch {epoch} is handed over after epoch {} was applied", self.applied);
-        let size = self.dirty.iter().map(|&id| {
-            let entry = &self.entries[id as usize];
-            DirtySlots::record_size(entry.key_len as usize, entry.slot_len as usize)
-        });
-        let mut slots = DirtySlots::with_capacity(self.operator, epoch, size.sum());
-        for id in self.dirty.drain(..) {
-            let entry = &mut self.entries[id as usize];
-            let (key, slot) = self.arena.get(entry.block, entry.record_len()).split_at(entry.key_len as usize);
-            slots.push(key_group(entry.hash), key, entry.is_present().then_some((entry.version, entry.expires, slot)));
-            entry.set_dirty(false);
-            entry.handed_over = epoch;
-        }
-        self.stats.dirty_bytes = 0;
-        slots
     }
 
     /// The store has applied everything up to `epoch`: entries not written since may be evicted.

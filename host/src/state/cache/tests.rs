@@ -39,7 +39,7 @@ impl SlotSource for FakeStore {
         for (index, &end) in ends.iter().enumerate() {
             let key = &bytes[std::mem::replace(&mut start, end)..end];
             if let Some(value) = self.values.lock().unwrap().get(key) {
-                found(index, layout::parse_value(value).unwrap());
+                found(index, layout::parse_value(value, &mut Vec::new()).unwrap());
             }
         }
         if self.failing.load(Ordering::Relaxed) {

@@ -226,12 +226,13 @@ impl SlotSource for Store {
         let Some(family) = self.db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME) else {
             return Err(Error::Corrupt { path: self.path.clone(), detail: "it has no default column family".into() });
         };
+        let mut unpacked = Vec::new();
         let values = self.db.batched_multi_get_cf(family, keys, false);
         for (index, value) in values.into_iter().enumerate() {
             let Some(value) = value.map_err(|error| self.failed("read slots", &error))? else { continue };
-            let slot = layout::parse_value(&value).ok_or_else(|| Error::Corrupt {
+            let slot = layout::parse_value(&value, &mut unpacked).ok_or_else(|| Error::Corrupt {
                 path: self.path.clone(),
-                detail: format!("a slot of {} bytes is shorter than its header", value.len()),
+                detail: format!("a slot of {} bytes is not one", value.len()),
             })?;
             found(index, slot);
         }
