@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::budget::Ticket;
 use super::endpoint::Chunk;
+use super::queue::Queued;
 use crate::record::{Batch, DeadLetter};
 
 /// Where a block stands in the stream. Travels with everything that comes of the block.
@@ -58,6 +59,8 @@ pub(crate) enum Status {
 pub(crate) struct Block {
     pub header: Header,
     pub content: BlockContent,
+    /// Its place in the queue; given up when a worker takes it.
+    pub queued: Option<Queued>,
 }
 
 #[derive(Debug)]

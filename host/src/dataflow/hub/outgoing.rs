@@ -121,7 +121,7 @@ impl Outgoing {
     fn send(&mut self, header: Header, content: BlockContent) {
         self.sequence += 1;
         // Workers that are gone have failed, or were told to stop.
-        let _ = self.answers.send(Block { header, content });
+        let _ = self.answers.send(Block { header, content, queued: None });
     }
 }
 
