@@ -408,7 +408,7 @@ impl Network {
 
     /// Whether rows are on their way to an asynchronous operator, or with it.
     pub fn awaits_answers(&self) -> bool {
-        !self.hubs.is_empty() && (self.budget.rows_in_flight() > 0 || self.hubs.iter().any(|hub| hub.rows() > 0))
+        !self.hubs.is_empty() && (self.bounds.budget.rows_in_flight() > 0 || self.hubs.iter().any(|hub| hub.rows() > 0))
     }
 
     /// Tells sources that an epoch is committed.

@@ -76,7 +76,7 @@ struct Entry {
     since: Instant,
     last: bool,
     ticket: Option<Arc<Ticket>>,
-    queued: Option<Queued>,
+    queued: Option<Arc<Queued>>,
     content: BlockContent,
 }
 
@@ -144,9 +144,10 @@ impl Port {
             min_event_time: i64::MAX,
             max_event_time: entry.newest,
             ticket: entry.ticket,
+            queued: entry.queued,
         };
         line.sequence += 1;
-        self.intake.send(Block { header, content: entry.content, queued: entry.queued }).is_ok()
+        self.intake.send(Block { header, content: entry.content }).is_ok()
     }
 }
 
@@ -205,7 +206,7 @@ impl Output for PortOutput {
             return Err(Stopped);
         }
         let content = BlockContent::Chunk(chunk);
-        let (ticket, queued) = (Some(ticket), Some(queued));
+        let (ticket, queued) = (Some(ticket), Some(Arc::new(queued)));
         let (status, newest) = (Status::Active, i64::MIN);
         let entry = Entry { partition, status, newest, since, last: false, ticket, queued, content };
         if !port.push(&mut line, entry) {

@@ -1,19 +1,20 @@
-//! The bound on what waits for a worker.
+//! The bound on what the workers have before them.
 //!
-//! A barrier stands behind the blocks that no worker has taken yet, so they are what an epoch waits
-//! for when the workers are busy. All that they are good for is that no worker waits for a source; a
-//! few blocks a worker do that, however much more the [budget](super::budget) leaves for what is under
-//! way. A source takes a place for each block and waits while there is none. It is given up when a
-//! worker takes the block.
+//! A barrier stands behind the blocks that the workers are not done with, so they are what an epoch
+//! waits for when the workers are busy. All that many of them are good for is that no worker waits for
+//! a source, or for another worker that is a little behind; a few blocks a worker do that, however much
+//! more the [budget](super::budget) leaves for what sinks and asynchronous operators have under way. A
+//! source takes a place for each block and waits while there is none. The place travels with the parts
+//! of the block from worker to worker, and is given up when the last one is done.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::Config;
 use super::budget::Closed;
 
-/// Full blocks for each worker: one that it takes next, and one more until the source, which hears of
-/// that, has made another.
-const FULL: usize = 2;
+/// Full blocks for each worker: one in hand, one that another worker is a block behind with, one that
+/// is taken next, and one until the source, which hears of that, has made another.
+const FULL: usize = 4;
 /// How many small blocks stand for a full one. A source that need not wait hands over what is there,
 /// be it one row; the blocks of one that waits grow.
 const SMALL: usize = 8;
@@ -123,16 +124,16 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_takes_two_full_blocks_a_worker_and_more_small_ones() {
+    fn a_queue_takes_four_full_blocks_a_worker_and_more_small_ones() {
         let longest = Length::longest(&config(3));
-        assert_eq!(longest, Length { blocks: 48, rows: 60, bytes: 6_000 });
-        let filled = Length { blocks: 5, rows: 50, bytes: 5_000 };
+        assert_eq!(longest, Length { blocks: 96, rows: 120, bytes: 12_000 });
+        let filled = Length { blocks: 11, rows: 110, bytes: 11_000 };
         assert!(filled.takes(10, 1_000, longest));
         assert!(!filled.takes(11, 1_000, longest));
         assert!(!filled.takes(10, 1_001, longest));
         let many = |blocks| Length { blocks, rows: 0, bytes: 0 };
-        assert!(many(47).takes(1, 1, longest));
-        assert!(!many(48).takes(1, 1, longest));
+        assert!(many(95).takes(1, 1, longest));
+        assert!(!many(96).takes(1, 1, longest));
     }
 
     #[test]
@@ -143,10 +144,10 @@ mod tests {
     }
 
     #[test]
-    fn who_finds_no_place_waits_until_a_worker_takes_a_block() {
+    fn who_finds_no_place_waits_until_one_is_given_up() {
         let queue = Queue::new(&config(1));
         let first = queue.take(10, 1).unwrap();
-        let _second = queue.take(10, 1).unwrap();
+        let _others = [10, 10, 10].map(|rows| queue.take(rows, 1).unwrap());
         let other = Arc::clone(&queue);
         let waiter = std::thread::spawn(move || other.take(1, 1).map(|place| place.rows));
         std::thread::sleep(Duration::from_millis(20));

@@ -157,8 +157,7 @@ impl Worker {
 
     /// Begins the way of a block.
     fn take_in(&mut self, block: Block) -> Result<(), Failure> {
-        let Block { mut header, content, queued } = block;
-        drop(queued);
+        let Block { mut header, content } = block;
         let stage = usize::from(header.lane);
         if header.epoch > self.stages[stage].epoch {
             // Barriers of a lane pass one worker only; the others learn of them by the epoch.

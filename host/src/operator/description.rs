@@ -139,3 +139,30 @@ fn name(what: &str, name: &str) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_state(version: u32) -> Result<Description, String> {
+        let port = guest::Port { name: "main".into(), fields: Vec::new() };
+        Description::check(guest::Description {
+            name: "counter".into(),
+            version: "1.0.0".into(),
+            batch_format: BATCH_FORMAT,
+            inputs: Vec::new(),
+            outputs: vec![port],
+            state: Some(guest::State { version, ttl_ms: 0, fixed_size: 0 }),
+            timers: false,
+            counters: Vec::new(),
+            capabilities: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn versions_of_a_state_have_bounds() {
+        assert!(with_state(1).is_ok() && with_state(MAX_STATE_VERSION).is_ok());
+        assert!(with_state(0).is_err_and(|e| e.contains("versions count from 1")));
+        assert!(with_state(MAX_STATE_VERSION + 1).is_err_and(|e| e.contains("the highest is 2147483647")));
+    }
+}

@@ -5,6 +5,8 @@
 //! [`Store`](super::Store) keeps (see `store/layout.rs`) and a value length of `u32::MAX` (without a
 //! value) deletes the key. So the store writes the pieces as they are, and a log can keep the bytes
 //! as they are.
+//!
+//! A slot that was copied before its barrier and changed again is there twice; what comes later counts.
 
 use super::store::OperatorId;
 use super::store::layout;
@@ -76,6 +78,11 @@ impl DirtySlots {
         Self { operator, epoch, bytes: Vec::with_capacity(bytes), len: 0 }
     }
 
+    /// The same as of another epoch: the one that their barrier ends.
+    pub(crate) fn of_epoch(self, epoch: u64) -> Self {
+        Self { epoch, ..self }
+    }
+
     /// The operator whose slots these are.
     pub fn operator(&self) -> OperatorId {
         self.operator
@@ -86,7 +93,7 @@ impl DirtySlots {
         self.epoch
     }
 
-    /// Number of slots.
+    /// Number of slots, those that are there twice counted twice.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -117,7 +124,7 @@ impl DirtySlots {
         self.len += 1;
     }
 
-    /// The slots, in the order in which they were first changed.
+    /// The slots. One that is there twice counts as it is the second time.
     pub fn iter(&self) -> impl Iterator<Item = DirtySlot<'_>> {
         let mut rest = self.bytes.as_slice();
         std::iter::from_fn(move || {

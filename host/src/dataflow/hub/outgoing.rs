@@ -115,13 +115,14 @@ impl Outgoing {
             min_event_time: i64::MAX,
             max_event_time: self.told.1,
             ticket,
+            queued: None,
         }
     }
 
     fn send(&mut self, header: Header, content: BlockContent) {
         self.sequence += 1;
         // Workers that are gone have failed, or were told to stop.
-        let _ = self.answers.send(Block { header, content, queued: None });
+        let _ = self.answers.send(Block { header, content });
     }
 }
 

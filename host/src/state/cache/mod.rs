@@ -5,12 +5,13 @@
 //! that is cached thus costs about four cache misses, and the passes of `resolve.rs` let the
 //! misses of neighbouring rows overlap.
 //!
-//! Life of an entry: written → *dirty* → handed over at a barrier, *pinned* → its epoch is applied
+//! Life of an entry: written → *dirty* → copied for a barrier, *pinned* → its epoch is applied
 //! → *clean*. Only clean entries are evicted (second chance), so what the store lacks is always
 //! here. Hence the byte bound yields to dirty and pinned entries; [`SlotCache::needs_barrier`] says
 //! when an early barrier would help.
 
 mod arena;
+mod early;
 mod entry;
 mod hand_over;
 mod keys;
@@ -23,7 +24,9 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use self::arena::Arena;
+use self::early::Early;
 use self::entry::Entry;
+use self::hand_over::Barriers;
 pub use self::keys::Keys;
 use self::resolve::{Batch, Tag};
 use super::store::SlotSource;
@@ -48,8 +51,10 @@ pub struct SlotCache {
     free_entries: Vec<u32>,
     arena: Arena,
     batch: Batch,
-    /// Entries changed since the last barrier.
+    /// Entries changed since the last barrier, in the order in which they were first changed.
     dirty: Vec<u32>,
+    early: Early,
+    barriers: Barriers,
     /// Last epoch that the store has applied.
     applied: u64,
     /// Where the eviction goes on.
@@ -110,6 +115,8 @@ impl SlotCache {
             arena: Arena::new(),
             batch: Batch::default(),
             dirty: Vec::new(),
+            early: Early::default(),
+            barriers: Barriers::new(),
             applied,
             hand: 0,
             complete,
@@ -126,6 +133,7 @@ impl SlotCache {
     /// The store has applied everything up to `epoch`: entries not written since may be evicted.
     pub fn applied(&mut self, epoch: u64) {
         self.applied = self.applied.max(epoch);
+        self.barriers.apply(epoch);
     }
 
     /// Whether so much is dirty that the bound can only be kept by an early barrier.
@@ -156,6 +164,10 @@ impl SlotCache {
             return;
         }
         entry.set_dirty(true);
+        if entry.handed_over == self.barriers.next {
+            // It was copied for this epoch already, and counts already.
+            return self.early.changed(id);
+        }
         self.dirty.push(id);
         self.stats.dirty_bytes += self.weight(id);
     }
@@ -251,7 +263,7 @@ impl SlotCache {
             }
             self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
             let Some(entry) = self.entries.get_mut(self.hand) else { return };
-            if entry.is_evictable(self.applied) && !entry.take_referenced() {
+            if entry.is_evictable(self.barriers.applied) && !entry.take_referenced() {
                 self.remove(self.hand as u32);
                 self.stats.evictions += 1;
             }

@@ -83,6 +83,7 @@ impl SlotCache {
     ) -> Result<Keys<'_>, Error> {
         assert_eq!(hashes.len(), keys.len(), "one hash for each key");
         self.evict(EVICTION_STEPS * hashes.len());
+        self.copy_early(hashes.len());
         let batch = &mut self.batch;
         batch.first_stamp += batch.len.max(1) as u64;
         batch.len = 0;

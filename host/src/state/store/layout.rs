@@ -7,7 +7,7 @@
 //! Keys that begin with `FF FF` (no key group is that high) belong to the store itself.
 
 use super::OperatorId;
-use crate::state::sparse;
+use crate::state::{MAX_VERSION, sparse};
 
 /// Length of what stands before the key bytes.
 pub(crate) const KEY_PREFIX: usize = 5;
@@ -15,7 +15,7 @@ pub(crate) const KEY_PREFIX: usize = 5;
 pub(crate) const VALUE_HEADER: usize = 12;
 
 /// In the version: the slot is packed.
-const PACKED: u32 = 1 << 31;
+const PACKED: u32 = MAX_VERSION + 1;
 
 /// The kind byte of slots; other kinds (timers, collections) are rows of their own.
 pub(super) const KIND_SLOT: u8 = 1;
@@ -44,10 +44,10 @@ pub(crate) fn push_key(out: &mut Vec<u8>, key_group: u16, operator: OperatorId, 
     out.extend_from_slice(key);
 }
 
-/// Appends the store's value for a slot, whose version is below 2³¹.
+/// Appends the store's value for a slot, whose version is at most [`MAX_VERSION`].
 #[inline]
 pub(crate) fn push_value(out: &mut Vec<u8>, version: u32, expires: i64, slot: &[u8]) {
-    debug_assert!(version < PACKED, "version {version} is one of a packed slot");
+    debug_assert!(version <= MAX_VERSION, "version {version} is one of a packed slot");
     let begin = out.len();
     out.extend_from_slice(&version.to_le_bytes());
     out.extend_from_slice(&expires.to_le_bytes());

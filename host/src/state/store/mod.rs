@@ -278,6 +278,7 @@ fn unlogged() -> WriteOptions {
 
 /// The slots in about the order of their keys (by their first sixteen bytes): neighbours in the
 /// memtable are then written one after the other, and the way to each is still in the processor's cache.
+/// A slot that is there twice keeps its order.
 fn sorted(slots: &[DirtySlots]) -> impl Iterator<Item = DirtySlot<'_>> {
     let mut order: Vec<(u128, DirtySlot<'_>)> = Vec::with_capacity(slots.iter().map(DirtySlots::len).sum());
     order.extend(slots.iter().flat_map(DirtySlots::iter).map(|slot| {
@@ -286,7 +287,7 @@ fn sorted(slots: &[DirtySlots]) -> impl Iterator<Item = DirtySlot<'_>> {
         prefix[..len].copy_from_slice(&slot.key[..len]);
         (u128::from_be_bytes(prefix), slot)
     }));
-    order.sort_unstable_by_key(|&(prefix, _)| prefix);
+    order.sort_by_key(|&(prefix, _)| prefix);
     order.into_iter().map(|(_, slot)| slot)
 }
 
