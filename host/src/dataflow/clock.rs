@@ -130,6 +130,7 @@ mod tests {
             min_event_time: times.0,
             max_event_time: times.1,
             ticket: None,
+            queued: None,
         }
     }
 

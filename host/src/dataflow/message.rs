@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::budget::Ticket;
 use super::endpoint::Chunk;
+use super::queue::Queued;
 use crate::record::{Batch, DeadLetter};
 
 /// Where a block stands in the stream. Travels with everything that comes of the block.
@@ -39,6 +40,16 @@ pub(crate) struct Header {
     /// The block's share of the pipeline's budget; given back when the last copy is dropped.
     #[expect(dead_code, reason = "held for its drop")]
     pub ticket: Option<Arc<Ticket>>,
+    /// Its place in the queue of the workers; given up when they are done with it.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub queued: Option<Arc<Queued>>,
+}
+
+impl Header {
+    /// Of a part that leaves the workers.
+    pub(crate) fn leaving(&self) -> Self {
+        Self { queued: None, ..self.clone() }
+    }
 }
 
 /// Whether a partition takes part in the watermark.

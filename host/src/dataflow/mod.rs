@@ -17,6 +17,7 @@ mod node;
 mod outlet;
 mod partitions;
 mod port;
+mod queue;
 mod records;
 mod sequencer;
 mod stats;

@@ -24,7 +24,8 @@ use super::message::{Part, ToWorker};
 use super::node::OperatorFactory;
 use super::outlet::{Gathered, Outlet};
 use super::partitions::Partitions;
-use super::port::{Port, PortOutput, Standing};
+use super::port::{Bounds, Port, PortOutput, Standing};
+use super::queue::Queue;
 use super::sequencer::Sequencer;
 use super::stats::Stats;
 use super::worker::{Names, Scratch, StageState, Worker};
@@ -121,7 +122,7 @@ pub type DecoderFactory<'a> = Box<dyn FnMut() -> Result<Option<Decoder>, String>
 /// A running pipeline, as the coordinator holds it.
 pub struct Network {
     pub(crate) ports: Vec<Arc<Port>>,
-    budget: Arc<Budget>,
+    bounds: Bounds,
     workers: Vec<Sender<ToWorker>>,
     threads: Vec<JoinHandle<()>>,
     events: Receiver<Event>,
@@ -180,6 +181,7 @@ impl Network {
         let workers = config.workers.max(1);
         let budget = Budget::new(config.max_in_flight_rows, config.max_in_flight_bytes);
         stats.watch(&budget);
+        let bounds = Bounds { budget, queue: Queue::new(&config) };
         let committed = Arc::<Committed>::default();
         let Events(event_sender, event_receiver) = events;
         let (intake_sender, intake) = unbounded();
@@ -295,7 +297,7 @@ impl Network {
 
         let mut network = Self {
             ports: Vec::new(),
-            budget: Arc::clone(&budget),
+            bounds: bounds.clone(),
             workers: inboxes,
             threads: Vec::new(),
             events: event_receiver,
@@ -333,8 +335,8 @@ impl Network {
         }
         for (index, SourcePart { source, start, .. }) in sources.into_iter().enumerate() {
             let partitions = Arc::clone(&names[index].partitions);
-            let (intake, budget, stats) = (intake_sender.clone(), Arc::clone(&budget), Arc::clone(&stats));
-            let port = Port::new(index as u16, intake, budget, stats, partitions, &start, epoch);
+            let (intake, bounds, stats) = (intake_sender.clone(), bounds.clone(), Arc::clone(&stats));
+            let port = Port::new(index as u16, intake, bounds, stats, partitions, &start, epoch);
             network.ports.push(Arc::clone(&port));
             let events = event_sender.clone();
             let node = format!("source `{}`", graph.sources[index].name);
@@ -401,12 +403,12 @@ impl Network {
 
     /// Takes nothing from sources for a while, or again. What is in flight goes on.
     pub fn pause(&self, on: bool) {
-        self.budget.pause(on);
+        self.bounds.budget.pause(on);
     }
 
     /// Whether rows are on their way to an asynchronous operator, or with it.
     pub fn awaits_answers(&self) -> bool {
-        !self.hubs.is_empty() && (self.budget.rows_in_flight() > 0 || self.hubs.iter().any(|hub| hub.rows() > 0))
+        !self.hubs.is_empty() && (self.bounds.budget.rows_in_flight() > 0 || self.hubs.iter().any(|hub| hub.rows() > 0))
     }
 
     /// Tells sources that an epoch is committed.
@@ -416,7 +418,8 @@ impl Network {
 
     /// Turns away what sources still want to hand over. When this returns, nothing more enters.
     pub fn stop_sources(&self) {
-        self.budget.close();
+        self.bounds.budget.close();
+        self.bounds.queue.close();
         self.ports.iter().for_each(|p| p.stop());
     }
 

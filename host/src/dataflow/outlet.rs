@@ -124,7 +124,7 @@ impl Outlet {
         }
         for &hub in &stage.hubs {
             let content = PartContent::Rows(std::mem::take(&mut self.gathered.handed[hub]));
-            let _ = self.hubs[hub].send(Part { header: header.clone(), from: self.worker, content });
+            let _ = self.hubs[hub].send(Part { header: header.leaving(), from: self.worker, content });
         }
         for &sink in &stage.sinks {
             let rows = std::mem::take(&mut self.gathered.encoded[sink]);
@@ -132,7 +132,7 @@ impl Outlet {
                 self.gathered.usual[sink] = rows.bytes.len() + rows.bytes.len() / 8;
             }
             let content = PartContent::Rows(rows);
-            let _ = self.sinks[sink].send(Part { header: header.clone(), from: self.worker, content });
+            let _ = self.sinks[sink].send(Part { header: header.leaving(), from: self.worker, content });
         }
         Ok(())
     }

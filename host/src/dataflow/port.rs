@@ -1,5 +1,6 @@
-//! The way from a source into the pipeline: numbers its blocks, takes their share of the budget,
-//! puts barriers between them, and knows for each partition where it goes on behind the last block.
+//! The way from a source into the pipeline: numbers its blocks, takes their share of the budget and
+//! their place in the queue, puts barriers between them, and knows for each partition where it goes on
+//! behind the last block.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,16 +14,24 @@ use super::endpoint::{Chunk, Next, Output, Stopped};
 use super::message::{Block, BlockContent, Header, Status};
 use super::network::Event;
 use super::partitions::Partitions;
+use super::queue::{Queue, Queued};
 use super::stats::Stats;
 use crate::record::{Batch, Position};
 
 /// Bytes that a row is taken to need when the source hands over rows and not bytes.
 const MIN_ROW_BYTES: usize = 16;
 
+/// What a block must have room in.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    pub budget: Arc<Budget>,
+    pub queue: Arc<Queue>,
+}
+
 pub(crate) struct Port {
     source: u16,
     intake: Sender<Block>,
-    budget: Arc<Budget>,
+    bounds: Bounds,
     stats: Arc<Stats>,
     names: Arc<Partitions>,
     stopped: AtomicBool,
@@ -67,6 +76,7 @@ struct Entry {
     since: Instant,
     last: bool,
     ticket: Option<Arc<Ticket>>,
+    queued: Option<Arc<Queued>>,
     content: BlockContent,
 }
 
@@ -74,7 +84,7 @@ impl Port {
     pub(crate) fn new(
         source: u16,
         intake: Sender<Block>,
-        budget: Arc<Budget>,
+        bounds: Bounds,
         stats: Arc<Stats>,
         names: Arc<Partitions>,
         start: &[Position],
@@ -86,7 +96,7 @@ impl Port {
             put(&mut partitions, Standing { number, position, open: false });
         }
         let line = Mutex::new(Line { sequence: 0, epoch, partitions });
-        Arc::new(Self { source, intake, budget, stats, names, stopped: AtomicBool::new(false), line })
+        Arc::new(Self { source, intake, bounds, stats, names, stopped: AtomicBool::new(false), line })
     }
 
     /// From now on the source's blocks are turned away. When this returns, none is on its way.
@@ -103,7 +113,7 @@ impl Port {
         let now = Instant::now();
         let content = BlockContent::Barrier;
         let (status, newest, ticket) = (Status::Active, i64::MIN, None);
-        self.push(&mut line, Entry { partition: 0, status, newest, since: now, last, ticket, content });
+        self.push(&mut line, Entry { partition: 0, status, newest, since: now, last, ticket, queued: None, content });
         line.epoch += 1;
         line.partitions.iter().flatten().cloned().collect()
     }
@@ -118,7 +128,7 @@ impl Port {
         let rows = Batch::empty(Arc::new(arrow::datatypes::Schema::empty()));
         let content = BlockContent::Chunk(Chunk::Rows(rows));
         let (since, last, ticket) = (Instant::now(), false, None);
-        self.push(line, Entry { partition, status, newest, since, last, ticket, content });
+        self.push(line, Entry { partition, status, newest, since, last, ticket, queued: None, content });
     }
 
     fn push(&self, line: &mut Line, entry: Entry) -> bool {
@@ -134,6 +144,7 @@ impl Port {
             min_event_time: i64::MAX,
             max_event_time: entry.newest,
             ticket: entry.ticket,
+            queued: entry.queued,
         };
         line.sequence += 1;
         self.intake.send(Block { header, content: entry.content }).is_ok()
@@ -188,15 +199,16 @@ impl Output for PortOutput {
                 (batch.rows(), batch.columns.get_array_memory_size().max(batch.rows() * MIN_ROW_BYTES))
             }
         };
-        let ticket = port.budget.take(rows, bytes).map_err(|_| Stopped)?;
+        let ticket = port.bounds.budget.take(rows, bytes).map_err(|_| Stopped)?;
+        let queued = port.bounds.queue.take(rows, bytes).map_err(|_| Stopped)?;
         let mut line = port.lock();
         if self.stopped() {
             return Err(Stopped);
         }
         let content = BlockContent::Chunk(chunk);
-        let ticket = Some(ticket);
+        let (ticket, queued) = (Some(ticket), Some(Arc::new(queued)));
         let (status, newest) = (Status::Active, i64::MIN);
-        let entry = Entry { partition, status, newest, since, last: false, ticket, content };
+        let entry = Entry { partition, status, newest, since, last: false, ticket, queued, content };
         if !port.push(&mut line, entry) {
             return Err(Stopped);
         }

@@ -124,6 +124,7 @@ mod tests {
             min_event_time: i64::MAX,
             max_event_time: i64::MIN,
             ticket: None,
+            queued: None,
         };
         let content = value.map_or(PartContent::Barrier, PartContent::Rows);
         Part { header, from, content }

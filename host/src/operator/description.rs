@@ -10,6 +10,8 @@ use crate::record::parse_type;
 
 /// The packed layout that this host speaks.
 const BATCH_FORMAT: u32 = 1;
+/// The highest version of a state: the store has a use of its own for the bit above.
+const MAX_STATE_VERSION: u32 = i32::MAX as u32;
 /// Fields, ports or counters of one plugin: far beyond what a person writes.
 const MAX_ITEMS: usize = 1024;
 /// Bytes of a name.
@@ -89,6 +91,9 @@ impl Description {
         if state.is_some_and(|s| s.version == 0) {
             return Err("its state has version 0; versions count from 1".into());
         }
+        if let Some(s) = state.filter(|s| s.version > MAX_STATE_VERSION) {
+            return Err(format!("its state has version {}; the highest is {MAX_STATE_VERSION}", s.version));
+        }
         Ok(Self {
             name: said.name,
             version: said.version,
@@ -133,4 +138,31 @@ fn name(what: &str, name: &str) -> Result<(), String> {
         return Err(format!("{what} is named {name:?}; a name has 1 to {MAX_NAME} bytes and no control characters"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_state(version: u32) -> Result<Description, String> {
+        let port = guest::Port { name: "main".into(), fields: Vec::new() };
+        Description::check(guest::Description {
+            name: "counter".into(),
+            version: "1.0.0".into(),
+            batch_format: BATCH_FORMAT,
+            inputs: Vec::new(),
+            outputs: vec![port],
+            state: Some(guest::State { version, ttl_ms: 0, fixed_size: 0 }),
+            timers: false,
+            counters: Vec::new(),
+            capabilities: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn versions_of_a_state_have_bounds() {
+        assert!(with_state(1).is_ok() && with_state(MAX_STATE_VERSION).is_ok());
+        assert!(with_state(0).is_err_and(|e| e.contains("versions count from 1")));
+        assert!(with_state(MAX_STATE_VERSION + 1).is_err_and(|e| e.contains("the highest is 2147483647")));
+    }
 }

@@ -14,6 +14,7 @@ mod config;
 mod dirty;
 mod error;
 mod key_column;
+mod sparse;
 mod store;
 
 pub use cache::{CacheStats, Keys, SlotCache};
@@ -22,6 +23,9 @@ pub use dirty::{DirtySlot, DirtySlots, InvalidSlots};
 pub use error::Error;
 pub use key_column::KeyColumn;
 pub use store::{OperatorId, SavedState, Slot, Store};
+
+/// The highest version of a slot's layout: the store has a use of its own for the bit above.
+pub const MAX_VERSION: u32 = i32::MAX as u32;
 
 /// Expiry of a slot that never expires, milliseconds since the Unix epoch.
 pub(crate) const NEVER: i64 = i64::MAX;

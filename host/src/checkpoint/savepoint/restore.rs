@@ -12,7 +12,7 @@ use crate::checkpoint::restore::{beside, publish_folder, require_empty};
 use crate::checkpoint::staging::Staging;
 use crate::checkpoint::{Digest, Error, Storage, names};
 use crate::record::{hash_key, key_group};
-use crate::state::{Config, DirtySlots, OperatorId, Slot, Store};
+use crate::state::{Config, DirtySlots, MAX_VERSION, OperatorId, Slot, Store};
 
 /// What was restored, and what was not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -111,6 +111,12 @@ impl Savepoint {
                 let group = key_group(hash_key(slot.key));
                 if group != block.key_group {
                     return Err(format!("it holds a key of key group {group}"));
+                }
+                if slot.version > MAX_VERSION {
+                    return Err(format!(
+                        "it holds a slot of version {}, and the highest is {MAX_VERSION}",
+                        slot.version
+                    ));
                 }
                 batch.push(group, slot.key, Some((slot.version, slot.expires, slot.bytes)));
                 Ok(())

@@ -10,7 +10,7 @@ use super::*;
 use crate::checkpoint::tests::{Content, NEVER, World, config, content, write};
 use crate::checkpoint::verify;
 use crate::record::{hash_key, key_group};
-use crate::state::{DirtySlots, SavedState, Slot, Store};
+use crate::state::{DirtySlots, MAX_VERSION, SavedState, Slot, Store};
 
 /// The state of `store` as a savepoint.
 fn save(world: &World, store: &Store, name: &str) -> Result<Savepoint, Error> {
@@ -158,6 +158,24 @@ fn a_key_in_the_wrong_key_group_is_refused() {
 }
 
 #[test]
+fn a_slot_of_a_version_that_no_plugin_has_is_refused() {
+    let world = World::new();
+    let mut builder = Builder::new();
+    builder.push(Slot { key: b"k", version: MAX_VERSION + 1, expires: NEVER, bytes: b"x" }).unwrap();
+    let group = key_group(hash_key(b"k"));
+    let block = builder.finish(group).unwrap();
+    let (sha256, size) = (Digest::of(&block), block.len() as u64);
+    let index = vec![Block { key_group: group, offset: 0, length: block.len() as u32, slots: 1 }];
+    let state = OperatorState { versions: BTreeSet::from([1]), slots: 1, sha256, size, blocks: index };
+    let store = world.store("db", &["a"]);
+    let mut savepoint = save(&world, &store, "s").unwrap();
+    world.storage.put(&names::blocks("s", sha256), &block).unwrap();
+    savepoint.operators = BTreeMap::from([("a".to_owned(), state)]);
+    let error = restore(&world, &savepoint, "back", &["a"]).unwrap_err().to_string();
+    assert!(error.contains("a slot of version 2147483648"), "{error}");
+}
+
+#[test]
 fn a_key_group_of_many_slots_has_several_blocks() {
     let world = World::new();
     let store = world.store("db", &["a"]);
@@ -178,7 +196,7 @@ fn a_key_group_of_many_slots_has_several_blocks() {
 fn slots() -> impl Strategy<Value = Content> {
     let operator = prop_oneof![Just("a".to_owned()), Just("b".to_owned())];
     let bytes = |max| prop::collection::vec(any::<u8>(), 0..max);
-    let value = (any::<u32>(), prop_oneof![Just(NEVER), any::<i64>()], bytes(200));
+    let value = (0..=MAX_VERSION, prop_oneof![Just(NEVER), any::<i64>()], bytes(200));
     prop::collection::btree_map((operator, bytes(20)), value, 0..60)
 }
 

@@ -115,6 +115,7 @@ impl Outgoing {
             min_event_time: i64::MAX,
             max_event_time: self.told.1,
             ticket,
+            queued: None,
         }
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Entry {
     pub stamp: u64,
     /// Event time from which the slot reads as absent.
     pub expires: i64,
-    /// Last epoch in which the slot was handed over; 0 is never.
+    /// Last barrier for which the slot was copied; 0 is none.
     pub handed_over: u64,
     /// Home of the record: key bytes, then slot bytes.
     pub block: Block,

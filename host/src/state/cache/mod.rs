@@ -5,13 +5,15 @@
 //! that is cached thus costs about four cache misses, and the passes of `resolve.rs` let the
 //! misses of neighbouring rows overlap.
 //!
-//! Life of an entry: written → *dirty* → handed over at a barrier, *pinned* → its epoch is applied
+//! Life of an entry: written → *dirty* → copied for a barrier, *pinned* → its epoch is applied
 //! → *clean*. Only clean entries are evicted (second chance), so what the store lacks is always
 //! here. Hence the byte bound yields to dirty and pinned entries; [`SlotCache::needs_barrier`] says
 //! when an early barrier would help.
 
 mod arena;
+mod early;
 mod entry;
+mod hand_over;
 mod keys;
 mod resolve;
 #[cfg(test)]
@@ -22,12 +24,13 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use self::arena::Arena;
+use self::early::Early;
 use self::entry::Entry;
+use self::hand_over::Barriers;
 pub use self::keys::Keys;
 use self::resolve::{Batch, Tag};
 use super::store::SlotSource;
-use super::{DirtySlots, OperatorId, Store};
-use crate::record::key_group;
+use super::{OperatorId, Store};
 
 /// Bytes that an entry costs beside its record: its cache line, and its share of the hash table
 /// (eight bytes and a control byte, at a load of one half to seven eighths).
@@ -48,8 +51,10 @@ pub struct SlotCache {
     free_entries: Vec<u32>,
     arena: Arena,
     batch: Batch,
-    /// Entries changed since the last barrier.
+    /// Entries changed since the last barrier, in the order in which they were first changed.
     dirty: Vec<u32>,
+    early: Early,
+    barriers: Barriers,
     /// Last epoch that the store has applied.
     applied: u64,
     /// Where the eviction goes on.
@@ -110,6 +115,8 @@ impl SlotCache {
             arena: Arena::new(),
             batch: Batch::default(),
             dirty: Vec::new(),
+            early: Early::default(),
+            barriers: Barriers::new(),
             applied,
             hand: 0,
             complete,
@@ -123,32 +130,10 @@ impl SlotCache {
         self.ttl_ms = ttl_ms;
     }
 
-    /// At a barrier: copies the slots changed since the last one. Their entries stay until
-    /// [`applied`](Self::applied) is told of `epoch`.
-    ///
-    /// # Panics
-    /// When `epoch` has been applied already: the entries would not be kept.
-    pub fn hand_over(&mut self, epoch: u64) -> DirtySlots {
-        assert!(epoch > self.applied, "epoch {epoch} is handed over after epoch {} was applied", self.applied);
-        let size = self.dirty.iter().map(|&id| {
-            let entry = &self.entries[id as usize];
-            DirtySlots::record_size(entry.key_len as usize, entry.slot_len as usize)
-        });
-        let mut slots = DirtySlots::with_capacity(self.operator, epoch, size.sum());
-        for id in self.dirty.drain(..) {
-            let entry = &mut self.entries[id as usize];
-            let (key, slot) = self.arena.get(entry.block, entry.record_len()).split_at(entry.key_len as usize);
-            slots.push(key_group(entry.hash), key, entry.is_present().then_some((entry.version, entry.expires, slot)));
-            entry.set_dirty(false);
-            entry.handed_over = epoch;
-        }
-        self.stats.dirty_bytes = 0;
-        slots
-    }
-
     /// The store has applied everything up to `epoch`: entries not written since may be evicted.
     pub fn applied(&mut self, epoch: u64) {
         self.applied = self.applied.max(epoch);
+        self.barriers.apply(epoch);
     }
 
     /// Whether so much is dirty that the bound can only be kept by an early barrier.
@@ -179,6 +164,10 @@ impl SlotCache {
             return;
         }
         entry.set_dirty(true);
+        if entry.handed_over == self.barriers.next {
+            // It was copied for this epoch already, and counts already.
+            return self.early.changed(id);
+        }
         self.dirty.push(id);
         self.stats.dirty_bytes += self.weight(id);
     }
@@ -274,7 +263,7 @@ impl SlotCache {
             }
             self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
             let Some(entry) = self.entries.get_mut(self.hand) else { return };
-            if entry.is_evictable(self.applied) && !entry.take_referenced() {
+            if entry.is_evictable(self.barriers.applied) && !entry.take_referenced() {
                 self.remove(self.hand as u32);
                 self.stats.evictions += 1;
             }

@@ -17,7 +17,7 @@ use crate::state::{Error, KeyColumn};
 /// No entry.
 const NONE: u32 = u32::MAX;
 /// Bytes that the processor fetches at once.
-const CACHE_LINE: usize = 64;
+pub(super) const CACHE_LINE: usize = 64;
 /// Eviction steps per row of a batch, about a nanosecond each. A row adds at most one entry, so when
 /// every entry was used since the last sweep the bound is exceeded by a sixteenth before one goes.
 const EVICTION_STEPS: usize = 16;
@@ -83,6 +83,7 @@ impl SlotCache {
     ) -> Result<Keys<'_>, Error> {
         assert_eq!(hashes.len(), keys.len(), "one hash for each key");
         self.evict(EVICTION_STEPS * hashes.len());
+        self.copy_early(hashes.len());
         let batch = &mut self.batch;
         batch.first_stamp += batch.len.max(1) as u64;
         batch.len = 0;

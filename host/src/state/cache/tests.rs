@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::record::{KeyHash, hash_key};
 use crate::state::store::layout::{self, StoredSlot};
-use crate::state::{Config, Error, KeyColumn};
+use crate::state::{Config, DirtySlots, Error, KeyColumn};
 
 /// A store in memory that can fail.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ impl SlotSource for FakeStore {
         for (index, &end) in ends.iter().enumerate() {
             let key = &bytes[std::mem::replace(&mut start, end)..end];
             if let Some(value) = self.values.lock().unwrap().get(key) {
-                found(index, layout::parse_value(value).unwrap());
+                found(index, layout::parse_value(value, &mut Vec::new()).unwrap());
             }
         }
         if self.failing.load(Ordering::Relaxed) {
@@ -122,6 +122,38 @@ fn an_entry_handed_over_stays_until_its_epoch_is_applied() {
     }
     assert!(cache.stats().evictions > 0);
     assert_eq!(get(&mut cache, "a", 0), Some(b"second".to_vec()));
+}
+
+#[test]
+fn slots_copied_before_their_barrier_count_as_they_are_at_the_barrier() {
+    let store = Arc::new(FakeStore::default());
+    // A bound of zero: whatever may be evicted is.
+    let mut cache = cache(&store, 0, 0);
+    let names: Vec<String> = (0..2_000).map(|key| format!("key {key}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let write = |cache: &mut SlotCache, names: &[&str], slot: &[u8]| {
+        batch(cache, names, 0, |keys| (0..keys.len()).for_each(|k| keys.put(k, 1, slot))).unwrap();
+    };
+    for epoch in 1..4u64 {
+        let slot = |what: &str| format!("{what} of {epoch}").into_bytes();
+        names.chunks(100).for_each(|names| write(&mut cache, names, &slot("first")));
+        let weight = cache.stats().dirty_bytes;
+        write(&mut cache, &names[..100], &slot("second"));
+        assert_eq!(cache.stats().dirty_bytes, weight, "none counts twice");
+        batch(&mut cache, &names[100..150], 0, |keys| (0..keys.len()).for_each(|k| keys.delete(k))).unwrap();
+        let expected = |key: usize| match key {
+            0..100 => Some(slot("second")),
+            100..150 => None,
+            _ => Some(slot("first")),
+        };
+        let slots = cache.hand_over(epoch);
+        assert_eq!((slots.epoch(), slots.len()), (epoch, 2_150), "those that changed again are there twice");
+        (0..2_000).for_each(|key| assert_eq!(get(&mut cache, names[key], 0), expected(key), "{key} before"));
+        store.apply(&slots);
+        cache.applied(epoch);
+        (0..2_000).for_each(|key| assert_eq!(get(&mut cache, names[key], 0), expected(key), "{key} after"));
+    }
+    assert!(cache.stats().evictions > 0);
 }
 
 #[test]

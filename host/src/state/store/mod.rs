@@ -226,12 +226,13 @@ impl SlotSource for Store {
         let Some(family) = self.db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME) else {
             return Err(Error::Corrupt { path: self.path.clone(), detail: "it has no default column family".into() });
         };
+        let mut unpacked = Vec::new();
         let values = self.db.batched_multi_get_cf(family, keys, false);
         for (index, value) in values.into_iter().enumerate() {
             let Some(value) = value.map_err(|error| self.failed("read slots", &error))? else { continue };
-            let slot = layout::parse_value(&value).ok_or_else(|| Error::Corrupt {
+            let slot = layout::parse_value(&value, &mut unpacked).ok_or_else(|| Error::Corrupt {
                 path: self.path.clone(),
-                detail: format!("a slot of {} bytes is shorter than its header", value.len()),
+                detail: format!("a slot of {} bytes is not one", value.len()),
             })?;
             found(index, slot);
         }
@@ -277,6 +278,7 @@ fn unlogged() -> WriteOptions {
 
 /// The slots in about the order of their keys (by their first sixteen bytes): neighbours in the
 /// memtable are then written one after the other, and the way to each is still in the processor's cache.
+/// A slot that is there twice keeps its order.
 fn sorted(slots: &[DirtySlots]) -> impl Iterator<Item = DirtySlot<'_>> {
     let mut order: Vec<(u128, DirtySlot<'_>)> = Vec::with_capacity(slots.iter().map(DirtySlots::len).sum());
     order.extend(slots.iter().flat_map(DirtySlots::iter).map(|slot| {
@@ -285,7 +287,7 @@ fn sorted(slots: &[DirtySlots]) -> impl Iterator<Item = DirtySlot<'_>> {
         prefix[..len].copy_from_slice(&slot.key[..len]);
         (u128::from_be_bytes(prefix), slot)
     }));
-    order.sort_unstable_by_key(|&(prefix, _)| prefix);
+    order.sort_by_key(|&(prefix, _)| prefix);
     order.into_iter().map(|(_, slot)| slot)
 }
 

@@ -69,10 +69,11 @@ impl SavedState {
         once.fill_cache(false);
         let mut cursor = self.db.raw_iterator_opt(once);
         cursor.seek(prefix);
+        let mut unpacked = Vec::new();
         while let Some((key, value)) = cursor.item().filter(|(key, _)| key.starts_with(&prefix)) {
-            let slot = layout::parse_value(value).ok_or_else(|| Error::Corrupt {
+            let slot = layout::parse_value(value, &mut unpacked).ok_or_else(|| Error::Corrupt {
                 path: self.path.clone(),
-                detail: format!("a slot of {} bytes is shorter than its header", value.len()),
+                detail: format!("a slot of {} bytes is not one", value.len()),
             })?;
             let layout::StoredSlot { version, expires, bytes } = slot;
             each(Slot { key: &key[KEY_PREFIX..], version, expires, bytes })?;

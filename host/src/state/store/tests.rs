@@ -42,6 +42,20 @@ fn overwrite(path: &Path, key: &[u8], value: &[u8]) {
 }
 
 #[test]
+fn of_a_slot_that_is_there_twice_the_later_one_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), &["a"]).unwrap();
+    let keys: Vec<String> = (0..500).map(|key| format!("key {key}")).collect();
+    let of = |slot| keys.iter().map(move |key| (key.as_str(), Some((NEVER, slot))));
+    let mut twice: Vec<_> = of("early").chain(of("late")).collect();
+    twice.push(("key 7", None));
+    store.apply(1, &[slots(&store, "a", 1, &twice)]).unwrap();
+    for key in &keys {
+        assert_eq!(get(&store, "a", key).as_deref(), (key != "key 7").then_some("late"));
+    }
+}
+
+#[test]
 fn slots_and_the_epoch_survive_a_clean_stop() {
     let folder = tempfile::tempdir().unwrap();
     {

@@ -39,8 +39,8 @@ impl CompactionFilterFactory for ExpiredSlots {
 impl CompactionFilter for Filter {
     fn filter(&mut self, _level: u32, key: &[u8], value: &[u8]) -> CompactionDecision {
         let is_slot = key.get(KEY_PREFIX - 1) == Some(&KIND_SLOT) && !key.starts_with(&META_PREFIX);
-        match layout::parse_value(value) {
-            Some(slot) if is_slot && slot.expires <= self.expired_by => CompactionDecision::Remove,
+        match layout::expiry(value) {
+            Some(expires) if is_slot && expires <= self.expired_by => CompactionDecision::Remove,
             _ => CompactionDecision::Keep,
         }
     }
