@@ -1,6 +1,6 @@
 //! `[operator.NAME.endpoint]`: the servers of a model and how they are spoken to.
 
-use reqwest::header::{HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 
 use super::protocol::{self, PROTOCOLS};
 use super::url::{self, Address};
