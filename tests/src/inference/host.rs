@@ -1,5 +1,8 @@
 //! One run of the host beside model servers, and what it cost.
 
+use std::path::Path;
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::pipeline::Pipeline;
@@ -44,10 +47,24 @@ impl Run {
     /// Runs a pipeline to its end. The first rows, while connections are made and code is loaded, do not
     /// count for latencies.
     pub(super) fn of(pipeline: &Pipeline, server: &mut ModelProcess, warm_up: usize) -> Result<Self, String> {
+        Self::watched(pipeline, server, warm_up, |_| std::thread::sleep(Duration::from_millis(5)))
+    }
+
+    /// The same; `look` is called again and again with the output's path while the host runs.
+    pub(super) fn watched(
+        pipeline: &Pipeline,
+        server: &mut ModelProcess,
+        warm_up: usize,
+        mut look: impl FnMut(&Path),
+    ) -> Result<Self, String> {
         let job = pipeline.job();
         check(&job)?;
         let before = cpu(server.pid());
-        let finished = job.run();
+        let mut running = job.start();
+        while running.is_alive() {
+            look(&job.path("out.jsonl"));
+        }
+        let finished = running.finish();
         let server_cpu = cpu(server.pid()) - before;
         let report = report(&finished)?;
         let host_cpu = number(&report, "/cpu_seconds_per_row") * number(&report, "/rows_in");

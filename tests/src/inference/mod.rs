@@ -2,6 +2,7 @@
 //! (`inference-scenarios`). The model server is a process of its own, so that the processor time of the
 //! two can be told apart on a machine that they share.
 
+mod arrivals;
 mod figures;
 mod host;
 mod ordered;
@@ -15,5 +16,5 @@ pub use figures::{Figure, json, table};
 
 /// Prediction sources by which the model itself answered, at the first try or later.
 fn by_the_model(source: &str) -> bool {
-    matches!(source, "primary" | "retry" | "hedge" | "model")
+    matches!(source, "primary" | "retry" | "hedge")
 }

@@ -1,5 +1,6 @@
-//! Three times as many rows as the server can bear, for a minute: it goes on doing what it can, the rest is
-//! answered by the fallback in time, and memory does not grow.
+//! Three times as many rows as the server can bear, for a minute of rows: it goes on doing what it can and
+//! is not pushed beyond, the rows wait in the source or are answered by the fallback, and memory does not
+//! grow.
 
 use super::super::pipeline::{Pipeline, Source};
 use super::{Verdict, expect_no_row_lost, watched};
@@ -22,7 +23,7 @@ pub(super) fn run(scale: f64) -> Result<Verdict, String> {
     let mut verdict = Verdict::new("overload");
     expect_no_row_lost(&mut verdict, &report);
     let took = report["elapsed_seconds"].as_f64().unwrap_or(f64::NAN);
-    verdict.expect(took <= seconds * 1.1 + 2.0, format!("{took:.0} s for {seconds:.0} s of rows"));
+    verdict.note(format!("{took:.0} s for {seconds:.0} s of rows"));
     let by_model: u64 = watch.samples.iter().map(|sample| sample.rows.by_model).sum();
     let good = by_model as f64 / took;
     verdict.expect(good >= 0.8 * BEARS, format!("{good:.0} rows/s by the model (it bears {BEARS:.0})"));
