@@ -21,6 +21,9 @@ pub struct Inference {
 
 const MICROSECONDS: f64 = 1e6;
 
+/// A number among many: its name, its help and where it is.
+type Named<T> = (&'static str, &'static str, fn(&T) -> &AtomicU64);
+
 /// Appends the counters of all operators.
 pub(super) fn render(operators: &[Inference], text: &mut Text) {
     if operators.is_empty() {
@@ -38,7 +41,7 @@ fn by_operator(operators: &[Inference], text: &mut Text) {
             text.line("inference_rows_total", &labels, o.stats.rows(source));
         }
     }
-    let counters: [(&str, &str, fn(&ExternalStats) -> &AtomicU64); 5] = [
+    let counters: [Named<ExternalStats>; 5] = [
         ("inference_rejected_rows_total", "Rows that nothing answered", |s| &s.rejected),
         ("inference_retries_total", "Attempts behind the first", |s| &s.retries),
         ("inference_retries_refused_total", "Retries that the budget refused", |s| &s.retries_refused),
@@ -49,7 +52,7 @@ fn by_operator(operators: &[Inference], text: &mut Text) {
         text.family(name, "counter", help);
         operators.iter().for_each(|o| text.line(name, &[("operator", &o.operator)], of(&o.stats).load(Relaxed)));
     }
-    let gauges: [(&str, &str, fn(&Inference) -> &AtomicU64); 4] = [
+    let gauges: [Named<Inference>; 4] = [
         ("inference_requests_in_flight", "Requests in flight", |o| &o.stats.requests_in_flight),
         ("inference_queued_rows", "Rows that wait to be taken", |o| &o.hub.queued),
         ("inference_in_flight_rows", "Rows that are taken and not answered", |o| &o.hub.in_flight),
@@ -80,15 +83,15 @@ fn by_operator(operators: &[Inference], text: &mut Text) {
 
 fn by_endpoint(operators: &[Inference], text: &mut Text) {
     let endpoints = || operators.iter().flat_map(|o| o.stats.endpoints.iter().map(|e| (o.operator.as_str(), e)));
-    let families: [(&str, &str, &str, fn(&EndpointStats) -> &AtomicU64); 6] = [
-        ("inference_requests_total", "counter", "Calls of an endpoint", |e| &e.requests),
-        ("inference_successes_total", "counter", "Calls that were answered", |e| &e.successes),
-        ("inference_breaker_opened_total", "counter", "Times that the circuit breaker opened", |e| &e.opened),
-        ("inference_breaker_state", "gauge", "The circuit breaker: 0 closed, 1 half-open, 2 open", |e| &e.breaker),
-        ("inference_endpoint_in_flight", "gauge", "Calls of an endpoint in flight", |e| &e.in_flight),
-        ("inference_endpoint_limit", "gauge", "Calls of an endpoint that may be in flight", |e| &e.limit),
+    let families: [(&str, Named<EndpointStats>); 6] = [
+        ("counter", ("inference_requests_total", "Calls of an endpoint", |e| &e.requests)),
+        ("counter", ("inference_successes_total", "Calls that were answered", |e| &e.successes)),
+        ("counter", ("inference_breaker_opened_total", "Times that the circuit breaker opened", |e| &e.opened)),
+        ("gauge", ("inference_breaker_state", "The circuit breaker: 0 closed, 1 half-open, 2 open", |e| &e.breaker)),
+        ("gauge", ("inference_endpoint_in_flight", "Calls of an endpoint in flight", |e| &e.in_flight)),
+        ("gauge", ("inference_endpoint_limit", "Calls of an endpoint that may be in flight", |e| &e.limit)),
     ];
-    for (name, kind, help, of) in families {
+    for (kind, (name, help, of)) in families {
         text.family(name, kind, help);
         for (operator, e) in endpoints() {
             text.line(name, &[("operator", operator), ("endpoint", e.name())], of(e).load(Relaxed));

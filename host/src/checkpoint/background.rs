@@ -13,26 +13,39 @@ use crate::state::Store;
 
 /// Records that are remembered: a flush of ten seconds at an epoch each ten milliseconds.
 const RECENT: usize = 1_000;
+/// Bytes of them at most, as rows in flight make records long; but so many are kept whatever their length.
+const RECENT_BYTES: usize = 32 << 20;
+const RECENT_LEAST: usize = 16;
 
 /// The records of the last epochs, for whichever of them a snapshot turns out to hold.
 #[derive(Debug, Default)]
-pub struct RecentRecords(Mutex<VecDeque<(u64, Recorded)>>);
+pub struct RecentRecords(Mutex<Recent>);
+
+#[derive(Debug, Default)]
+struct Recent {
+    /// With the epoch and the length of each.
+    records: VecDeque<(u64, usize, Recorded)>,
+    bytes: usize,
+}
 
 impl RecentRecords {
     /// Remembers the record of an epoch: before the epoch is applied, and at first that of the
     /// epoch that the store holds already.
     pub fn push(&self, epoch: u64, record: Recorded) {
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if records.len() == RECENT {
-            records.pop_front();
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let length = record.header.to_string().len();
+        recent.bytes += length;
+        recent.records.push_back((epoch, length, record));
+        while recent.records.len() > RECENT || (recent.bytes > RECENT_BYTES && recent.records.len() > RECENT_LEAST) {
+            let gone = recent.records.pop_front().map_or(0, |(_, length, _)| length);
+            recent.bytes -= gone;
         }
-        records.push_back((epoch, record));
     }
 
     /// The record of an epoch.
     pub fn get(&self, epoch: u64) -> Option<Recorded> {
-        let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        records.iter().rev().find(|(known, _)| *known == epoch).map(|(_, record)| record.clone())
+        let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.records.iter().rev().find(|(known, ..)| *known == epoch).map(|(_, _, record)| record.clone())
     }
 }
 

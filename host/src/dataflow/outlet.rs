@@ -124,7 +124,8 @@ impl Outlet {
         }
         for &hub in &stage.hubs {
             let content = PartContent::Rows(std::mem::take(&mut self.gathered.handed[hub]));
-            let _ = self.hubs[hub].send(Part { header: header.leaving(), from: self.worker, content });
+            // It keeps its place in the queue until its rows are taken: they are part of each epoch until then.
+            let _ = self.hubs[hub].send(Part { header: header.clone(), from: self.worker, content });
         }
         for &sink in &stage.sinks {
             let rows = std::mem::take(&mut self.gathered.encoded[sink]);

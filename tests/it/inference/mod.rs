@@ -62,7 +62,7 @@ path = "rejected.jsonl"
 pub fn row(id: u64) -> Value {
     json!({
         "id": id, "key": format!("k{}", id % 7), "x": id as f64, "y": 0.5, "text": format!("row {id}"),
-        "marked": id % 3 == 0, "at": 1_700_000_000_000_u64 + id,
+        "marked": id.is_multiple_of(3), "at": 1_700_000_000_000_u64 + id,
     })
 }
 

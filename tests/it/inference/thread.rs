@@ -57,7 +57,7 @@ fn predictions(job: &Job) -> Vec<(u64, f64)> {
     let rows = job.rows("out.jsonl");
     let mut all: Vec<(u64, f64)> =
         rows.iter().map(|r| (r["id"].as_u64().unwrap(), r["prediction"].as_f64().unwrap())).collect();
-    all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    all.sort_unstable_by_key(|(id, _)| *id);
     all
 }
 

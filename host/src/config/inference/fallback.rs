@@ -13,13 +13,15 @@ enum Kind {
     LastKnownGood,
     Embedded,
     Constant,
+    Skip,
     DeadLetter,
 }
 
-const KINDS: [(&str, Kind); 4] = [
+const KINDS: [(&str, Kind); 5] = [
     ("last_known_good", Kind::LastKnownGood),
     ("embedded", Kind::Embedded),
     ("constant", Kind::Constant),
+    ("skip", Kind::Skip),
     ("dead_letter", Kind::DeadLetter),
 ];
 
@@ -49,7 +51,7 @@ pub(super) fn read(
 /// Reports one that is there already, or that is never reached.
 fn place(table: &mut Reader<'_>, word: &str, seen: &[(&str, Kind)]) {
     let Some(node) = table.take("kind") else { return };
-    let last = seen.iter().find(|(_, kind)| matches!(kind, Kind::Constant | Kind::DeadLetter));
+    let last = seen.iter().find(|(_, kind)| matches!(kind, Kind::Constant | Kind::Skip | Kind::DeadLetter));
     let diagnostic = if seen.iter().any(|(other, _)| *other == word) {
         let diagnostic = table.cx.error(&node.at, format!("`{}` has `{word}` twice", table.path));
         diagnostic.expected("expected each kind once").help("remove one of the two")
@@ -100,6 +102,10 @@ fn one(
         Kind::Constant => {
             table.describe("a `constant` fallback");
             constant(table, prediction).map(|value| Fallback::Constant { value })
+        }
+        Kind::Skip => {
+            table.describe("a `skip` fallback");
+            Some(Fallback::Skip)
         }
         Kind::DeadLetter => {
             table.describe("a `dead_letter` fallback");

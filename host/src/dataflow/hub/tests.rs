@@ -138,7 +138,10 @@ impl AsyncOperator for Later {
 
 /// Lines, and how many there were at each barrier.
 #[derive(Clone, Default)]
-struct Collect(Arc<Mutex<(Vec<u8>, HashMap<u64, usize>)>>);
+struct Collect(Arc<Mutex<Written>>);
+
+/// Bytes, and lines by epoch.
+type Written = (Vec<u8>, HashMap<u64, usize>);
 
 impl Collect {
     fn rows(&self) -> Vec<serde_json::Value> {

@@ -313,6 +313,8 @@ pub enum Fallback {
         /// It, one number or text, given to each place of the prediction.
         value: Constant,
     },
+    /// The row goes on without a prediction.
+    Skip,
     /// The row goes to the dead-letter sink. Also what happens behind the last of the chain.
     DeadLetter,
 }

@@ -81,7 +81,15 @@ impl Endpoints {
     pub(super) fn begin(&mut self, not: Option<usize>, now: Instant) -> Option<Grant> {
         let (breakers, limiters) = (&self.breakers, &self.limiters);
         let available = |e: usize| breakers[e].allows(now) && limiters[e].has_room();
-        let endpoint = self.balancer.pick(now, available, not, &mut self.rng)?;
+        // One that may be well again is tried before those that are: no choice would fall on it. The
+        // few calls of a trial are tried again elsewhere when it is not.
+        let paused = |e: usize| self.balancer.state(e, now).is_some_and(|s| s.paused);
+        let trial = |e: &usize| breakers[*e].state(now) == BreakerState::HalfOpen && available(*e) && !paused(*e);
+        let trial = (0..breakers.len()).filter(|e| Some(*e) != not).find(trial);
+        let endpoint = match trial {
+            Some(endpoint) => endpoint,
+            None => self.balancer.pick(now, available, not, &mut self.rng)?,
+        };
         self.grant(endpoint, now)
     }
 
@@ -98,10 +106,15 @@ impl Endpoints {
     pub(super) fn end(&mut self, grant: Grant, rows: usize, outcome: Outcome, class: Option<ErrorClass>, now: Instant) {
         let Grant { endpoint, began, permit } = grant;
         let took = now.saturating_duration_since(began);
+        let before = self.breakers[endpoint].state(now);
         self.breakers[endpoint].settle(permit, outcome, took, now, &mut self.rng);
+        let recovered = before == BreakerState::HalfOpen && self.breakers[endpoint].state(now) == BreakerState::Closed;
         let normal = self.service.normalise(rows, took);
         self.limiters[endpoint].end(outcome, took, normal, now);
         self.balancer.end(endpoint, outcome, normal, now);
+        if recovered {
+            self.balancer.recovered(endpoint);
+        }
         if outcome == Outcome::Answered {
             self.service.record(rows, took);
             if let Some(hedge) = &mut self.hedge {

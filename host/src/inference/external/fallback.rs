@@ -22,6 +22,7 @@ enum Link {
     LastKnownGood,
     Embedded(Box<Embedded>),
     Constant(Prediction),
+    Skip,
 }
 
 struct Embedded {
@@ -85,6 +86,7 @@ impl Chain {
                     };
                     chain.links.push(Link::Constant(constant));
                 }
+                Fallback::Skip => chain.links.push(Link::Skip),
                 // What happens behind the last link anyway.
                 Fallback::DeadLetter => break,
             }
@@ -118,6 +120,10 @@ impl Chain {
                 Some(Given { prediction, source, version, model: None })
             }
             Link::Embedded(embedded) => embedded.answer(row),
+            Link::Skip => {
+                let (prediction, source) = (Prediction::Nothing, PredictionSource::Skipped);
+                Some(Given { prediction, source, version: None, model: None })
+            }
             Link::Constant(prediction) => {
                 let (prediction, source) = (prediction.clone(), PredictionSource::Constant);
                 Some(Given { prediction, source, version: None, model: None })

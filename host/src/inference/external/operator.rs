@@ -23,6 +23,8 @@ use crate::record::{Batch, hash_keys, key_bytes};
 
 /// Rows beyond those of the requests that can be sent, that are held ready for the next.
 const READY: usize = 32;
+/// Such rows at most, where the time that they wait is bounded.
+const MOST_READY: usize = 16_384;
 /// Rows taken at once while the chain answers them.
 const REFUSED: usize = 256;
 
@@ -167,7 +169,11 @@ impl<T: Transport + 'static> Runs for Running<T> {
             return REFUSED;
         }
         let each = shared.config.batch.max_rows.max(1);
-        let ready = each.max(READY);
+        let ready = match shared.config.timeouts.queue {
+            None => each.max(READY),
+            // Their time runs here, so they are taken: as many as all requests together hold.
+            Some(_) => shared.config.capacity.saturating_mul(each).clamp(READY, MOST_READY),
+        };
         (shared.slots(now).saturating_mul(each) + ready).saturating_sub(shared.queue.borrow().len())
     }
 

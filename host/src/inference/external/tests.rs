@@ -458,6 +458,49 @@ fn a_row_may_wait_so_long_for_a_request_and_no_longer() {
 }
 
 #[test]
+fn an_endpoint_that_is_back_gets_its_share_within_seconds() {
+    stopped(async {
+        let up = Rc::new(Cell::new(false));
+        let server = Rc::clone(&up);
+        let mut bench = Bench::new(
+            &config(),
+            script(move |endpoint, r| match endpoint == 1 || server.get() {
+                true => (5 * MS, answers(r)),
+                false => (MS, fails(ErrorClass::Connect, Fate::Retriable)),
+            }),
+        );
+        let mut calls = [0, 0];
+        for round in 0..400 {
+            up.set(round >= 200);
+            bench.submit(&[1.0]);
+            assert!(bench.answered(1).await[0].prediction.is_some());
+            tokio::time::sleep(50 * MS).await;
+            if round >= 300 {
+                bench.seen.requests.borrow().last().iter().for_each(|r| calls[r.0] += 1);
+            }
+        }
+        assert!(calls[0] > 20 && calls[1] > 20, "{calls:?}");
+        assert!(bench.stats.endpoints[0].requests.load(std::sync::atomic::Ordering::Relaxed) < 250);
+    });
+}
+
+#[test]
+fn under_overload_rows_are_answered_by_the_chain_when_their_wait_is_over() {
+    stopped(async {
+        let timeouts = Timeouts { queue: Some(100 * MS), ..config().timeouts };
+        let config = ExternalConfig { timeouts, fallback: vec![Fallback::Skip], ..config() };
+        let mut bench = Bench::new(&config, script(|_, r| (500 * MS, answers(r))));
+        assert!(bench.operator.room() >= 32);
+        bench.submit(&(0..40).map(|i| i as f32).collect::<Vec<_>>());
+        let rows = bench.answered(30).await;
+        assert!(bench.elapsed() < 150 * MS, "{:?}", bench.elapsed());
+        assert!(rows.iter().all(|r| r.prediction.is_none() && r.source == "skipped"));
+        assert!(rows.iter().all(|r| r.error.as_deref() == Some("queue_timeout")));
+        assert_eq!(bench.answered(10).await.len(), 10);
+    });
+}
+
+#[test]
 fn a_slow_call_is_overtaken_by_a_second_one() {
     stopped(async {
         let hedge = Some(HedgeConfig { quantile: 0.9, budget: 1.0 });

@@ -131,6 +131,13 @@ impl Balancer {
         }
     }
 
+    /// An endpoint has passed its trial: what it failed before counts no longer.
+    pub fn recovered(&mut self, endpoint: usize) {
+        if let Some(endpoint) = self.endpoints.get_mut(endpoint) {
+            (endpoint.failed, endpoint.in_a_row, endpoint.ejected_until) = (None, 0, None);
+        }
+    }
+
     /// What is thought of an endpoint.
     pub fn state(&self, endpoint: usize, now: Instant) -> Option<EndpointState> {
         let endpoint = self.endpoints.get(endpoint)?;

@@ -179,6 +179,21 @@ fn two_choices_reach_all_and_avoid_the_worst() {
     }
 }
 
+#[test]
+fn one_that_has_passed_its_trial_gets_its_share_again() {
+    let mut bench = Bench::new(2);
+    for _ in 0..EJECT_AFTER {
+        bench.call(0, Outcome::Failed, Duration::from_millis(1));
+    }
+    assert!(bench.state(0).ejected);
+    bench.balancer.recovered(0);
+    bench.call(0, Outcome::Answered, Duration::from_millis(5));
+    bench.call(1, Outcome::Answered, Duration::from_millis(5));
+    let now = bench.now;
+    let picked = (0..100).filter(|_| bench.balancer.pick(now, |_| true, None, &mut bench.rng) == Some(0)).count();
+    assert!(!bench.state(0).ejected && picked > 20, "{picked}");
+}
+
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         Just(Outcome::Answered),
