@@ -3,8 +3,8 @@
 //! Redirects are not followed, proxies of the environment not used, nothing is compressed, and
 //! nothing is sent twice but what a server certainly did not see. One attempt a call.
 //!
-//! It is made of hyper's connections and a pool of our own. Clients that do more cost more: at one
-//! row a request that cost is most of what an operator costs (ARCHITECTURE.md has the figures).
+//! It is made of hyper's connections and a pool of our own: clients that do more cost more, and at one
+//! row a request the client is most of what an operator costs (ARCHITECTURE.md has the figures).
 
 use std::cell::Cell;
 use std::fmt;
@@ -21,7 +21,7 @@ use super::classify::Verdict;
 use super::connect::{Body, Connector, chain};
 use super::endpoint::{Endpoint, IDEMPOTENCY_KEY, JSON_BYTES, Target};
 use super::error_class::ErrorClass;
-use super::pool::{Pool, Sender};
+use super::pool::{Pool, Sender, Taken};
 use super::protocol::{Encoded, Head, Protocol};
 use super::{retry_after, tls};
 use crate::inference::external::EndpointConfig;
@@ -161,8 +161,9 @@ impl Client {
         let mut message = message(endpoint, target, request)?;
         let (sender, response) = loop {
             phase.set(Phase::Connecting);
-            let sender =
-                pool.take(endpoint, &self.connector).await.map_err(|error| failed(ErrorClass::Connect, error))?;
+            let taken = pool.take(endpoint, &self.connector).await;
+            let Taken { sender, is_new } = taken.map_err(|error| failed(ErrorClass::Connect, error))?;
+            let is_h2 = matches!(sender, Sender::Http2(_));
             phase.set(Phase::Waiting);
             let sent = match sender {
                 Sender::Http1(mut sender) => {
@@ -179,12 +180,16 @@ impl Client {
             match sent {
                 Ok(sent) => break sent,
                 Err(mut error) => match error.take_message() {
-                    // The connection had ended before the request was written.
-                    Some(unsent) => {
+                    // A connection that had ended since it was last used: nothing was written. A new
+                    // one is not tried twice, or a server that hangs up on everyone would be called
+                    // without a pause.
+                    Some(unsent) if !is_new => {
                         message = unsent;
-                        pool.forget_shared().await;
+                        if is_h2 {
+                            pool.forget_shared().await;
+                        }
                     }
-                    None => return Err(broken(endpoint, error.error(), "before the reply")),
+                    _ => return Err(broken(endpoint, error.error(), "before the reply")),
                 },
             }
         };

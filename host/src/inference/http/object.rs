@@ -14,14 +14,14 @@ pub(super) trait Fields {
     fn field<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error>;
 }
 
-/// An object for a reader.
+/// An object for a reader; null is one without fields, as servers write what they leave out.
 pub(super) struct Object<'t, T>(pub &'t mut T);
 
 impl<'de, T: Fields> DeserializeSeed<'de> for Object<'_, T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
-        from.deserialize_map(self)
+        from.deserialize_any(self)
     }
 }
 
@@ -30,6 +30,10 @@ impl<'de, T: Fields> Visitor<'de> for Object<'_, T> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -42,7 +46,7 @@ impl<'de, T: Fields> Visitor<'de> for Object<'_, T> {
     }
 }
 
-/// An array of at most so many objects, a reader for each. The bound keeps a hostile reply of
+/// An array of at most so many objects, a reader for each; null is an empty one. The bound keeps a hostile reply of
 /// millions of empty objects from becoming millions of readers.
 pub(super) struct Objects<'t, T, F> {
     pub into: &'t mut Vec<T>,
@@ -54,7 +58,7 @@ impl<'de, T: Fields, F: FnMut() -> T> DeserializeSeed<'de> for Objects<'_, T, F>
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
-        from.deserialize_seq(self)
+        from.deserialize_any(self)
     }
 }
 
@@ -63,6 +67,10 @@ impl<'de, T: Fields, F: FnMut() -> T> Visitor<'de> for Objects<'_, T, F> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of objects")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
@@ -115,7 +123,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// A model's version: text, or a whole number as some servers write it; null is none.
+/// A model's version: text, or a number as some servers write it; null is none.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Version(pub Option<Box<str>>);
 
@@ -135,6 +143,14 @@ impl<'de> Deserialize<'de> for Version {
 
             fn visit_u64<E: Error>(self, number: u64) -> Result<Version, E> {
                 Ok(Version(Some(itoa::Buffer::new().format(number).into())))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Version, E> {
+                Ok(Version(Some(itoa::Buffer::new().format(number).into())))
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Version, E> {
+                Ok(Version(Some(number.to_string().into_boxed_str())))
             }
 
             fn visit_unit<E: Error>(self) -> Result<Version, E> {

@@ -130,7 +130,7 @@ fn answer(choice: Choice) -> Result<String, ReplyError> {
         Some("content_filter") => return Err(unfinished("the answer was held back by a content filter".to_owned())),
         _ => {}
     }
-    if let Some(refusal) = choice.message.refusal {
+    if let Some(refusal) = choice.message.refusal.filter(|refusal| !refusal.is_empty()) {
         return Err(unfinished(format!("the model refused to answer: {}", one_line(&refusal))));
     }
     choice.message.content.ok_or_else(|| ReplyError::bad("an answer without content"))

@@ -25,6 +25,12 @@ pub(super) enum Sender {
     Http2(http2::SendRequest<Body>),
 }
 
+/// A connection, and whether it was made for this request.
+pub(super) struct Taken {
+    pub sender: Sender,
+    pub is_new: bool,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Speaks {
     Unknown,
@@ -73,11 +79,11 @@ impl Pool {
     }
 
     /// A connection, an idle one if there is one.
-    pub async fn take(&self, endpoint: &Endpoint, connector: &Connector) -> Result<Sender, String> {
+    pub async fn take(&self, endpoint: &Endpoint, connector: &Connector) -> Result<Taken, String> {
         while let Some(mut sender) = self.pop() {
             // The reply before may still be on its way out of the connection's task.
             if sender.ready().await.is_ok() {
-                return Ok(Sender::Http1(sender));
+                return Ok(Taken { sender: Sender::Http1(sender), is_new: false });
             }
         }
         if self.speaks.get() == Speaks::Http1 {
@@ -86,7 +92,7 @@ impl Pool {
         let since = Instant::now();
         let mut shared = self.shared.lock().await;
         if let Some(sender) = shared.sender.as_ref().filter(|sender| !sender.is_closed()) {
-            return Ok(Sender::Http2(sender.clone()));
+            return Ok(Taken { sender: Sender::Http2(sender.clone()), is_new: false });
         }
         if self.speaks.get() == Speaks::Http1 {
             // Found out by another while this one waited.
@@ -99,11 +105,12 @@ impl Pool {
             return Err(error.clone());
         }
         match self.open(endpoint, connector).await {
-            Ok(Sender::Http2(sender)) => {
-                shared.sender = Some(sender.clone());
-                Ok(Sender::Http2(sender))
+            Ok(taken) => {
+                if let Sender::Http2(sender) = &taken.sender {
+                    shared.sender = Some(sender.clone());
+                }
+                Ok(taken)
             }
-            Ok(sender) => Ok(sender),
             Err(error) => {
                 shared.failure = Some((Instant::now(), error.clone()));
                 Err(error)
@@ -111,19 +118,15 @@ impl Pool {
         }
     }
 
-    async fn open(&self, endpoint: &Endpoint, connector: &Connector) -> Result<Sender, String> {
+    async fn open(&self, endpoint: &Endpoint, connector: &Connector) -> Result<Taken, String> {
         let opened = connector.open(endpoint).await?;
         self.opened.set(self.opened.get() + 1);
-        Ok(match opened {
-            Opened::Http1(sender) => {
-                self.speaks.set(Speaks::Http1);
-                Sender::Http1(sender)
-            }
-            Opened::Http2(sender) => {
-                self.speaks.set(Speaks::Http2);
-                Sender::Http2(sender)
-            }
-        })
+        let (speaks, sender) = match opened {
+            Opened::Http1(sender) => (Speaks::Http1, Sender::Http1(sender)),
+            Opened::Http2(sender) => (Speaks::Http2, Sender::Http2(sender)),
+        };
+        self.speaks.set(speaks);
+        Ok(Taken { sender, is_new: true })
     }
 
     /// The connection used last, if it was not long ago.

@@ -94,7 +94,7 @@ mod tests {
         fn days_of_all_years_follow_each_other(day in 0u64..2_932_896) {
             // Written by hand the other way round, day by day within a year.
             let (mut year, mut left) = (1970, day);
-            let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
             while left >= 365 + u64::from(leap(year)) {
                 left -= 365 + u64::from(leap(year));
                 year += 1;

@@ -111,7 +111,11 @@ impl<'de> Visitor<'de> for Collect<'_> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.number(f32::NAN)
+        match self.depth {
+            // A tensor that was left out.
+            0 => Ok(()),
+            _ => self.number(f32::NAN),
+        }
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
@@ -197,6 +201,7 @@ mod tests {
         assert_eq!(numbers("[]").unwrap(), (vec![], vec![0]));
         assert_eq!(numbers("[1e300,-1e300]").unwrap().0, [f32::INFINITY, f32::NEG_INFINITY]);
         assert!(numbers("[null]").unwrap().0[0].is_nan());
+        assert_eq!(numbers("null").unwrap(), (vec![], vec![]));
         assert_eq!(read(r#"["a","b"]"#, PredictionType::Text).unwrap().texts, ["a", "b"]);
     }
 
@@ -231,6 +236,7 @@ mod tests {
         assert_eq!(of("[1,2,3]", 2, 1).unwrap_err(), "3 numbers of shape [3] instead of [2] or [2, 1]");
         assert_eq!(of("[[1,2],[3,4]]", 2, 3).unwrap_err(), "4 numbers of shape [2, 2] instead of [2, 3]");
         assert_eq!(of("[[1,2]]", 2, 1).unwrap_err(), "2 numbers of shape [1, 2] instead of [2] or [2, 1]");
+        assert_eq!(of("null", 1, 1).unwrap_err(), "0 numbers of shape [] instead of [1] or [1, 1]");
         assert_eq!(of("[]", 1, 1).unwrap_err(), "0 numbers of shape [0] instead of [1] or [1, 1]");
     }
 }

@@ -8,6 +8,8 @@
 //!
 //! A text may come as JSON or as it is. A row with NaN or infinity is not sent.
 
+use serde::de::IgnoredAny;
+
 use super::lenient;
 use super::object::read;
 use super::oip::not_finite;
@@ -77,7 +79,8 @@ impl Protocol for TorchServe {
         });
         let tensor = match (parsed, self.prediction) {
             (Ok(tensor), _) => tensor,
-            (Err(error), PredictionType::Text) if rows == 1 && error.is_syntax() => {
+            // Such as `3 cats`, whose beginning is JSON.
+            (Err(_), PredictionType::Text) if rows == 1 && serde_json::from_slice::<IgnoredAny>(body).is_err() => {
                 let text = std::str::from_utf8(body).map_err(|_| ReplyError::bad("a text that is not UTF-8"))?;
                 Tensor::text(text.to_owned())
             }

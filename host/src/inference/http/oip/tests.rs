@@ -91,6 +91,19 @@ fn data_may_be_nested_of_any_type_and_anywhere_in_the_object() {
 }
 
 #[test]
+fn what_a_server_leaves_out_may_be_null() {
+    // As KServe's Python server writes it.
+    let body = r#"{"model_name":"m","model_version":null,"id":"42","parameters":null,
+        "outputs":[{"name":"output-0","shape":[1],"datatype":"INT64","parameters":null,"data":[1]}]}"#;
+    assert_eq!(reply(NUMBERS, None, body, 1).unwrap().model_version, None);
+    let version = |version: &str| reply(NUMBERS, None, &body.replace("\"model_version\":null", version), 1);
+    for (written, read) in [("3", "3"), ("-1", "-1"), ("1.5", "1.5"), (r#""v1""#, "v1")] {
+        let reply = version(&format!("\"model_version\":{written}")).unwrap();
+        assert_eq!(reply.model_version.as_deref(), Some(read));
+    }
+}
+
+#[test]
 fn texts_are_taken_where_text_is_promised() {
     let body = r#"{"outputs":[{"name":"label","shape":[2],"datatype":"BYTES","data":["a","b\n"]}]}"#;
     let texts = Outputs::Texts(vec!["a".into(), "b\n".into()]);
@@ -127,7 +140,8 @@ fn wrong_shapes_are_refused_with_what_was_expected() {
     assert!(of("[-1]", "[1]", 1, 1).contains("not what the protocol says"));
     assert!(reply(NUMBERS, None, "{}", 1).unwrap_err().contains("no outputs"));
     assert!(reply(NUMBERS, None, r#"{"outputs":[{"name":"a"}]}"#, 1).unwrap_err().contains("without `data`"));
-    for body in ["", "[]", "null", "{", r#"{"outputs":{}}"#, r#"{"outputs":[1]}"#, "{}x", "\u{feff}{}"] {
+    assert!(reply(NUMBERS, None, "null", 1).unwrap_err().contains("no outputs"));
+    for body in ["", "[]", "{", r#"{"outputs":{}}"#, r#"{"outputs":[1]}"#, "{}x", "\u{feff}{}"] {
         assert!(reply(NUMBERS, None, body, 1).unwrap_err().contains("the reply is not"), "{body}");
     }
 }

@@ -42,7 +42,9 @@ fn a_reply_is_what_most_handlers_give() {
     assert_eq!(reply("[[0.5],[0.25]]", 2, NUMBERS).unwrap(), numbers(&[0.5, 0.25], 1));
     let text = PredictionType::Text;
     assert_eq!(reply(r#""cat""#, 1, text).unwrap(), Outputs::Texts(vec!["cat".into()]));
-    assert_eq!(reply("a cat", 1, text).unwrap(), Outputs::Texts(vec!["a cat".into()]));
+    for plain in ["a cat", "3 cats", "true or not", "nothing"] {
+        assert_eq!(reply(plain, 1, text).unwrap(), Outputs::Texts(vec![plain.into()]));
+    }
     assert_eq!(reply(r#"["cat","dog"]"#, 2, text).unwrap(), Outputs::Texts(vec!["cat".into(), "dog".into()]));
 }
 
@@ -52,6 +54,7 @@ fn what_is_no_prediction_is_refused() {
     assert!(reply(r#"{"score":1}"#, 1, NUMBERS).unwrap_err().contains("map"));
     assert!(reply("[1]", 2, NUMBERS).unwrap_err().contains("instead of [2]"));
     assert!(reply("", 1, NUMBERS).is_err());
+    assert!(reply("3", 1, PredictionType::Text).unwrap_err().contains("where text is expected"));
 }
 
 proptest! {

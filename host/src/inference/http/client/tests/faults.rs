@@ -61,6 +61,22 @@ async fn a_connection_may_be_reset() {
 }
 
 #[tokio::test]
+async fn a_server_that_hangs_up_on_everyone_is_not_called_without_a_pause() {
+    let (listener, url) = listen().await;
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    for is_h2c in [false, true] {
+        let mut config = config(&url);
+        config.http2 = is_h2c;
+        let client = made(&config).unwrap();
+        for calls in 1..5 {
+            let error = call(&client).await.unwrap_err();
+            assert_eq!((error.class, error.verdict), (ErrorClass::Reset, Verdict::Retriable), "{error}");
+            assert!(client.connections_opened(0) <= calls, "{} for {calls} calls", client.connections_opened(0));
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_http_is_no_reply() {
     for reply in [&b"\x15\x03\x01\x00\x02\x02\x50 and more that no one can read\r\n\r\n"[..], b"HTTP/1.1 abc\r\n\r\n"] {
         let error = scripted(reply).await;

@@ -95,7 +95,8 @@ pub(super) async fn script(replies: &[&'static [u8]]) -> String {
             if !read_request(&mut stream).await {
                 continue;
             }
-            match replies.borrow_mut().pop() {
+            let reply = replies.borrow_mut().pop();
+            match reply {
                 Some(reply) => {
                     let _ = stream.try_write(reply);
                     let _ = stream.flush().await;
