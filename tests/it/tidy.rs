@@ -99,6 +99,8 @@ fn imports_point_one_way() {
         for (library, home) in [
             ("wasmtime", "operator"),
             ("ort", "inference"),
+            ("hyper", "inference"),
+            ("rustls", "inference"),
             ("rocksdb", "state"),
             ("object_store", "checkpoint"),
             ("rdkafka", "kafka"),

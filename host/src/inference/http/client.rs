@@ -3,8 +3,8 @@
 //! Redirects are not followed, proxies of the environment not used, nothing is compressed, and
 //! nothing is sent twice but what a server certainly did not see. One attempt a call.
 //!
-//! It is made of hyper's connections and a pool of our own. Clients that do more cost more: at one
-//! row a request that cost is most of what an operator costs (ARCHITECTURE.md has the figures).
+//! It is made of hyper's connections and a pool of our own: clients that do more cost more, and at one
+//! row a request the client is most of what an operator costs (ARCHITECTURE.md has the figures).
 
 use std::cell::Cell;
 use std::fmt;
