@@ -15,6 +15,9 @@ use super::outcome::Outcome;
 const DECAY: Duration = Duration::from_secs(10);
 /// How slow a failure makes an endpoint look.
 const PENALTY: Duration = Duration::from_secs(5);
+/// How long it does so: after one failure, and at most, doubling with each in a row. Behind that a call
+/// shows whether it is well again; a penalty that only fades would keep a fast endpoint out for a minute.
+const PENALTY_FOR: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 /// What an answer is taken to need while no endpoint has been measured.
 const UNKNOWN: Duration = Duration::from_secs(1);
 /// Failures in a row after which an endpoint is taken out.
@@ -217,7 +220,10 @@ impl Endpoint {
     }
 
     fn penalty_at(&self, now: Instant) -> f64 {
-        self.failed.map_or(0.0, |at| PENALTY.as_secs_f64() * fading(now, at))
+        let doublings = self.in_a_row.saturating_sub(1).min(8);
+        let lasts = PENALTY_FOR.0.saturating_mul(1 << doublings).min(PENALTY_FOR.1);
+        let recent = self.failed.filter(|at| now.saturating_duration_since(*at) < lasts);
+        recent.map_or(0.0, |at| PENALTY.as_secs_f64() * fading(now, at))
     }
 
     /// What an answer is taken to need, penalty included.
