@@ -1,10 +1,12 @@
 //! Whether another attempt is worth it, by the status of a response. What servers mean by a status
 //! differs (some say 500 when they are full), so a pipeline can say otherwise for each.
 //!
-//!     408 425 502 504    retriable
-//!     429 503 529        overload; Retry-After is heeded
-//!     500                retriable once: servers say it of a full queue, and of a bug
-//!     all others         permanent
+//! ```text
+//! 408 425 502 504    retriable
+//! 429 503 529        overload; Retry-After is heeded
+//! 500                retriable once: servers say it of a full queue, and of a bug
+//! all others         permanent
+//! ```
 
 use std::time::Duration;
 

@@ -1,10 +1,12 @@
 //! The Open Inference Protocol v2 over REST, tensors as JSON (KServe, Triton, MLServer, OpenVINO):
 //!
-//!     POST /v2/models/{model}[/versions/{version}]/infer
-//!     {"id":"42","inputs":[{"name":"features","shape":[2,3],"datatype":"FP32","data":[1.0,…]}],
-//!      "outputs":[{"name":"score"}]}
-//!     {"model_name":"m","model_version":"3","id":"42",
-//!      "outputs":[{"name":"score","shape":[2,1],"datatype":"FP32","data":[0.1,0.9]}]}
+//! ```text
+//! POST /v2/models/{model}[/versions/{version}]/infer
+//! {"id":"42","inputs":[{"name":"features","shape":[2,3],"datatype":"FP32","data":[1.0,…]}],
+//!  "outputs":[{"name":"score"}]}
+//! {"model_name":"m","model_version":"3","id":"42",
+//!  "outputs":[{"name":"score","shape":[2,1],"datatype":"FP32","data":[0.1,0.9]}]}
+//! ```
 //!
 //! A row with NaN or infinity is not sent: servers differ in what they make of it, and most refuse
 //! the request. The binary form sends them.

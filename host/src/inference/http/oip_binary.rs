@@ -1,11 +1,13 @@
 //! The Open Inference Protocol v2 with its binary extension: no number becomes text, so it is the
 //! fastest of the protocols, and NaN and infinity go both ways.
 //!
-//!     Content-Type: application/octet-stream
-//!     Inference-Header-Content-Length: N
-//!     N bytes of JSON, in which each tensor says {"binary_data_size": bytes} instead of its data,
-//!     then the tensors, one behind the other, row by row, little-endian; a text is its length as
-//!     u32 and its bytes
+//! ```text
+//! Content-Type: application/octet-stream
+//! Inference-Header-Content-Length: N
+//! N bytes of JSON, in which each tensor says {"binary_data_size": bytes} instead of its data,
+//! then the tensors, one behind the other, row by row, little-endian; a text is its length as
+//! u32 and its bytes
+//! ```
 //!
 //! A server may answer in JSON though asked for bytes, or mix both; the reply says which.
 

@@ -1,10 +1,12 @@
 //! Chat in the manner of OpenAI (vLLM, SGLang, TensorRT-LLM), one row a request:
 //!
-//!     POST /v1/chat/completions
-//!     {"model":"m","messages":[{"role":"system","content":"…"},{"role":"user","content":"…"}],
-//!      "temperature":0,"max_tokens":8,"stream":false}
-//!     {"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"…"},
-//!      "finish_reason":"stop"}],"usage":{…}}
+//! ```text
+//! POST /v1/chat/completions
+//! {"model":"m","messages":[{"role":"system","content":"…"},{"role":"user","content":"…"}],
+//!  "temperature":0,"max_tokens":8,"stream":false}
+//! {"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"…"},
+//!  "finish_reason":"stop"}],"usage":{…}}
+//! ```
 //!
 //! An answer that was cut off, at its length or by a content filter, or refused, comes with status
 //! 200 and is no answer: the row fails for good. Where numbers are promised, the answer must be one,

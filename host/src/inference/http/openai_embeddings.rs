@@ -1,9 +1,11 @@
 //! Embeddings in the manner of OpenAI (vLLM, TEI, SGLang):
 //!
-//!     POST /v1/embeddings
-//!     {"model":"m","input":["a","b"],"encoding_format":"float"}
-//!     {"object":"list","model":"m","data":[{"object":"embedding","index":0,"embedding":[0.1,…]},…],
-//!      "usage":{…}}
+//! ```text
+//! POST /v1/embeddings
+//! {"model":"m","input":["a","b"],"encoding_format":"float"}
+//! {"object":"list","model":"m","data":[{"object":"embedding","index":0,"embedding":[0.1,…]},…],
+//!  "usage":{…}}
+//! ```
 //!
 //! Vectors are put in order by their `index`, whatever their order in the reply.
 

@@ -1,9 +1,11 @@
 //! A JSON template, for servers that speak no protocol of their own, one row a request:
 //!
-//!     body        {"user": "{{user_id}}", "text": "Amount: {{amount}}", "values": "{{features}}"}
-//!     row         {"user_id": 7, "amount": 1.5, "features": [1.0, 2.0]}
-//!     sent        {"user": 7, "text": "Amount: 1.5", "values": [1.0, 2.0]}
-//!     prediction  /result/score, a JSON pointer (RFC 6901) into the reply
+//! ```text
+//! body        {"user": "{{user_id}}", "text": "Amount: {{amount}}", "values": "{{features}}"}
+//! row         {"user_id": 7, "amount": 1.5, "features": [1.0, 2.0]}
+//! sent        {"user": 7, "text": "Amount: 1.5", "values": [1.0, 2.0]}
+//! prediction  /result/score, a JSON pointer (RFC 6901) into the reply
+//! ```
 //!
 //! The template is read once, as JSON; what stands for a column is replaced by a JSON value, or by
 //! text inside of a JSON string, so whatever a row holds, what is sent is JSON. Null inside of a text

@@ -1,8 +1,10 @@
 //! TensorFlow Serving's REST, by rows (also KServe v1):
 //!
-//!     POST /v1/models/{model}[/versions/{number} | /labels/{label}]:predict
-//!     {"signature_name":"serving_default","instances":[[1.0,2.0,3.0],[4.0,5.0,6.0]]}
-//!     {"predictions":[[0.1],[0.9]]}
+//! ```text
+//! POST /v1/models/{model}[/versions/{number} | /labels/{label}]:predict
+//! {"signature_name":"serving_default","instances":[[1.0,2.0,3.0],[4.0,5.0,6.0]]}
+//! {"predictions":[[0.1],[0.9]]}
+//! ```
 //!
 //! A reply may hold the tokens NaN and Infinity, which are taken as such. A row with them is not
 //! sent: KServe's servers refuse the whole request for it.

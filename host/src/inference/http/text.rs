@@ -98,10 +98,12 @@ pub(super) fn one_line(text: &str) -> String {
 /// What a server says about an unsuccessful request, behind its status. Understood are the bodies of
 /// the model servers that there are, the rest is quoted:
 ///
-///     {"error": "…"}                       Open Inference Protocol, TensorFlow Serving
-///     {"error": {"message": "…", …}}       OpenAI
-///     {"code": …, "type": …, "message": "…"}   TorchServe, and older servers in OpenAI's manner
-///     {"detail": "…"} or {"detail": […]}   FastAPI
+/// ```text
+/// {"error": "…"}                       Open Inference Protocol, TensorFlow Serving
+/// {"error": {"message": "…", …}}       OpenAI
+/// {"code": …, "type": …, "message": "…"}   TorchServe, and older servers in OpenAI's manner
+/// {"detail": "…"} or {"detail": […]}   FastAPI
+/// ```
 pub(super) fn error_message(status: u16, body: &[u8]) -> String {
     let body = &body[..body.len().min(ERROR_BODY_BYTES)];
     let said = match serde_json::from_slice::<Value>(body) {

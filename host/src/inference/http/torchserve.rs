@@ -1,10 +1,12 @@
 //! TorchServe. What a request and a reply hold is up to the model's handler; spoken is what most
 //! handlers take and give:
 //!
-//!     POST /predictions/{model}[/{version}]
-//!     [1.0,2.0,3.0]                one row a request, which the server batches itself, or
-//!     [[1.0,2.0,3.0],[…]]          a list of rows (`rows = true`)
-//!     0.1  |  [0.1]  |  [0.1,0.9]  the prediction of the row, or a list of predictions
+//! ```text
+//! POST /predictions/{model}[/{version}]
+//! [1.0,2.0,3.0]                one row a request, which the server batches itself, or
+//! [[1.0,2.0,3.0],[…]]          a list of rows (`rows = true`)
+//! 0.1  |  [0.1]  |  [0.1,0.9]  the prediction of the row, or a list of predictions
+//! ```
 //!
 //! A text may come as JSON or as it is. A row with NaN or infinity is not sent.
 
