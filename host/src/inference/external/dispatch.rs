@@ -285,7 +285,7 @@ impl<T: Transport + 'static> Shared<T> {
         }
     }
 
-    /// One attempt, and a second call beside it when it is slow.
+    /// One attempt.
     async fn attempt(
         &self,
         request: &Request,
@@ -293,9 +293,23 @@ impl<T: Transport + 'static> Shared<T> {
         hedge: Option<Duration>,
         deadline: Instant,
     ) -> (Result<Reply, CallFailure>, bool) {
+        match hedge {
+            None => (self.call(request, grant, deadline).await, false),
+            // Apart, so that a request that is not hedged has no room for two calls.
+            Some(after) => Box::pin(self.hedged(request, grant, after, deadline)).await,
+        }
+    }
+
+    /// One attempt, and a second call beside it when it is slow.
+    async fn hedged(
+        &self,
+        request: &Request,
+        grant: Grant,
+        after: Duration,
+        deadline: Instant,
+    ) -> (Result<Reply, CallFailure>, bool) {
         let endpoint = grant.endpoint;
         let mut first = pin!(self.call(request, grant, deadline));
-        let Some(after) = hedge else { return (first.await, false) };
         tokio::select! {
             result = &mut first => return (result, false),
             () = sleep(after) => {}
