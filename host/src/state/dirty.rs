@@ -110,18 +110,32 @@ impl DirtySlots {
 
     /// Adds a slot, or its deletion when `value` (version, expiry, slot) is `None`.
     pub(crate) fn push(&mut self, key_group: u16, key: &[u8], value: Option<(u32, i64, &[u8])>) {
+        self.push_as_long_as(key_group, key, value, 0);
+    }
+
+    /// The same for a slot whose value had this length before, which it keeps where it can. Returns the
+    /// length that it has now.
+    pub(crate) fn push_as_long_as(
+        &mut self,
+        key_group: u16,
+        key: &[u8],
+        value: Option<(u32, i64, &[u8])>,
+        length: usize,
+    ) -> usize {
         let key_len = (layout::KEY_PREFIX + key.len()) as u32;
         self.bytes.extend_from_slice(&key_len.to_le_bytes());
-        let value_len = self.bytes.len();
+        let (value_len, mut stored) = (self.bytes.len(), 0);
         self.bytes.extend_from_slice(&DELETED.to_le_bytes());
         layout::push_key(&mut self.bytes, key_group, self.operator, key);
         if let Some((version, expires, slot)) = value {
             let begin = self.bytes.len();
-            layout::push_value(&mut self.bytes, version, expires, slot);
+            layout::push_value(&mut self.bytes, version, expires, slot, length);
             let len = (self.bytes.len() - begin) as u32;
             self.bytes[value_len..value_len + 4].copy_from_slice(&len.to_le_bytes());
+            stored = len as usize;
         }
         self.len += 1;
+        stored
     }
 
     /// The slots. One that is there twice counts as it is the second time.

@@ -4,7 +4,12 @@
 //!
 //! Layout: `[length of the slot u32 LE]`, then for each 64 bytes of the slot `[mask u8]` and those of
 //! their eight words (8 bytes each, the first at bit 0) that are not all zeros; then the bytes behind
-//! the last whole word, as they are. A last group of less than eight words has a mask too.
+//! the last whole word, as they are; then zeros that mean nothing. A last group of less than eight words
+//! has a mask too.
+//!
+//! The zeros at the end are for RocksDB: a value that is no longer than before is overwritten where it
+//! is. By them a slot that loses a word and gets another one keeps its length, and one that has grown can
+//! grow again.
 
 const WORD: usize = 8;
 const GROUP: usize = 8 * WORD;
@@ -12,8 +17,23 @@ const GROUP: usize = 8 * WORD;
 /// A slot that is shorter has little to leave out.
 const WORTHWHILE: usize = 4 * WORD;
 
-/// Appends a slot in this form; when it would not be shorter, appends nothing and returns false.
-pub(super) fn pack(slot: &[u8], out: &mut Vec<u8>) -> bool {
+/// How many times its length a slot may be long by zeros at the end.
+const MOST: usize = 2;
+
+/// How long a slot is made whose words take `packed` bytes, and which had `length` before (0 where that
+/// is not known).
+fn padded(packed: usize, length: usize) -> usize {
+    match length {
+        0 => packed,
+        _ if length < packed => packed + packed / 2,
+        _ if length < MOST * packed => length,
+        _ => packed,
+    }
+}
+
+/// Appends a slot in this form, padded for one that had `length` before; when it would not be shorter
+/// than the slot itself, appends nothing and returns false.
+pub(super) fn pack(slot: &[u8], length: usize, out: &mut Vec<u8>) -> bool {
     if slot.len() < WORTHWHILE {
         return false;
     }
@@ -34,9 +54,12 @@ pub(super) fn pack(slot: &[u8], out: &mut Vec<u8>) -> bool {
         out.extend_from_slice(&packed[..len]);
     }
     out.extend_from_slice(rest);
-    let shorter = out.len() - begin < slot.len();
+    let packed = out.len() - begin;
+    let shorter = packed < slot.len();
     if !shorter {
         out.truncate(begin);
+    } else {
+        out.resize(begin + padded(packed, length).min(slot.len() - 1), 0);
     }
     shorter
 }
@@ -66,7 +89,9 @@ pub(super) fn unpack(packed: &[u8], slot: &mut Vec<u8>) -> Option<()> {
         }
         packed = tail;
     }
-    (packed.len() == rest.len()).then(|| rest.copy_from_slice(packed))
+    let (end, zeros) = packed.split_at_checked(rest.len())?;
+    rest.copy_from_slice(end);
+    zeros.iter().all(|&byte| byte == 0).then_some(())
 }
 
 #[cfg(test)]
@@ -76,8 +101,12 @@ mod tests {
     use super::*;
 
     fn packed(slot: &[u8]) -> Option<Vec<u8>> {
+        as_long_as(slot, 0)
+    }
+
+    fn as_long_as(slot: &[u8], length: usize) -> Option<Vec<u8>> {
         let mut out = b"before".to_vec();
-        let shorter = pack(slot, &mut out);
+        let shorter = pack(slot, length, &mut out);
         assert!(out.starts_with(b"before"));
         out.drain(..6);
         assert_eq!(shorter, !out.is_empty());
@@ -90,9 +119,10 @@ mod tests {
             words in prop::collection::vec(prop_oneof![3 => Just(0), 1 => any::<u64>(), 1 => 0..9u64], 0..70),
             rest in prop::collection::vec(any::<u8>(), 0..8),
             before in prop::collection::vec(any::<u8>(), 0..100),
+            length in 0..600usize,
         ) {
             let slot = [words.iter().flat_map(|word| word.to_le_bytes()).collect(), rest].concat();
-            if let Some(packed) = packed(&slot) {
+            if let Some(packed) = as_long_as(&slot, length) {
                 prop_assert!(packed.len() < slot.len());
                 let mut found = before;
                 prop_assert_eq!(unpack(&packed, &mut found), Some(()));
@@ -126,11 +156,23 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_keeps_its_length_unless_it_became_much_shorter_and_grows_with_room_for_more() {
+        let slot = [&[1; 16][..], &[0; 84]].concat();
+        let len = |length| as_long_as(&slot, length).map(|packed| packed.len());
+        assert_eq!(packed(&slot).map(|packed| packed.len()), Some(26));
+        assert_eq!([0, 25, 26, 40, 51, 52, 99].map(len), [26, 39, 26, 40, 51, 26, 26].map(Some));
+        assert_eq!(as_long_as(&[&[1; 72][..], &[0; 8]].concat(), 50).map(|packed| packed.len()), Some(79));
+        let mut found = Vec::new();
+        assert_eq!(unpack(&as_long_as(&slot, 40).unwrap(), &mut found), Some(()));
+        assert_eq!(found, slot);
+    }
+
+    #[test]
     fn a_slot_that_was_damaged_is_refused() {
         let whole = packed(&[&[5; 8][..], &[0; 60]].concat()).unwrap();
         let refused = |bytes: &[u8]| unpack(bytes, &mut Vec::new()).is_none();
         assert!((0..whole.len()).all(|keep| refused(&whole[..keep])));
-        assert!(refused(&[&whole[..], &[0]].concat()));
+        assert!(refused(&[&whole[..], &[0, 1]].concat()));
         assert!(refused(&[&u32::MAX.to_le_bytes()[..], &whole[4..]].concat()));
         // A word that the slot does not have.
         let short = [&40u32.to_le_bytes()[..], &[0b100_0000], &[1; 8]].concat();

@@ -28,6 +28,8 @@ pub(super) struct Entry {
     /// State schema version of the slot.
     pub version: u32,
     flags: u8,
+    /// Length of the value that was last copied for the store; 0 when it is not known.
+    pub stored: u16,
 }
 
 const _: () = assert!(size_of::<Entry>() == 64, "an entry is one cache line");

@@ -80,7 +80,9 @@ impl SlotCache {
                 let record = self.arena.get(entry.block, entry.record_len());
                 let (key, slot) = record.split_at(entry.key_len as usize);
                 let value = entry.is_present().then_some((entry.version, entry.expires, slot));
-                slots.push(key_group(entry.hash), key, value);
+                let stored = slots.push_as_long_as(key_group(entry.hash), key, value, entry.stored.into());
+                // What is longer than this is not kept so.
+                entry.stored = u16::try_from(stored).unwrap_or(0);
             }
         }
         slots

@@ -44,14 +44,15 @@ pub(crate) fn push_key(out: &mut Vec<u8>, key_group: u16, operator: OperatorId, 
     out.extend_from_slice(key);
 }
 
-/// Appends the store's value for a slot, whose version is at most [`MAX_VERSION`].
+/// Appends the store's value for a slot whose version is at most [`MAX_VERSION`]. A packed one is made
+/// as long as it was before (`length`) where that is a little longer.
 #[inline]
-pub(crate) fn push_value(out: &mut Vec<u8>, version: u32, expires: i64, slot: &[u8]) {
+pub(crate) fn push_value(out: &mut Vec<u8>, version: u32, expires: i64, slot: &[u8], length: usize) {
     debug_assert!(version <= MAX_VERSION, "version {version} is one of a packed slot");
     let begin = out.len();
     out.extend_from_slice(&version.to_le_bytes());
     out.extend_from_slice(&expires.to_le_bytes());
-    if sparse::pack(slot, out) {
+    if sparse::pack(slot, length.saturating_sub(VALUE_HEADER), out) {
         out[begin..begin + 4].copy_from_slice(&(version | PACKED).to_le_bytes());
     } else {
         out.extend_from_slice(slot);
@@ -94,7 +95,7 @@ mod tests {
     fn a_value_is_read_as_it_was_written_packed_or_not() {
         for slot in [&[][..], b"short", &[7; 100], &[0; 100]] {
             let (mut value, mut unpacked) = (Vec::new(), Vec::new());
-            push_value(&mut value, 5, -9, slot);
+            push_value(&mut value, 5, -9, slot, 0);
             assert_eq!(value.len() < VALUE_HEADER + slot.len(), slot == [0; 100]);
             assert_eq!(expiry(&value), Some(-9));
             assert_eq!(parse_value(&value, &mut unpacked), Some(StoredSlot { version: 5, expires: -9, bytes: slot }));
