@@ -234,9 +234,13 @@ impl Steer<'_> {
                     if failure.kind != crate::dataflow::FailureKind::Stop {
                         return Err(failure);
                     }
+                    tracing::error!(cause = %failure, "a source has failed; what was read before is finished");
                     self.network.stop_sources();
                     s.running = 0;
                     s.failed.get_or_insert(failure);
+                    if self.remembers {
+                        s.leave.get_or_insert_with(|| Instant::now() + DRAIN);
+                    }
                 }
             }
             Event::Failed(failure) => return Err(failure),

@@ -150,7 +150,8 @@ fn cut(batch: &RecordBatch, input: &Schema, parts: &mut Vec<InFlight>) -> Result
         if end < batch.num_rows() && same(end - 1, end) {
             continue;
         }
-        let timed = times.null_count() == 0;
+        let part_times = times.slice(start, end - start);
+        let timed = part_times.null_count() == 0;
         parts.push(InFlight {
             source: sources.value(start).into(),
             partition: partitions.value(start).into(),
@@ -158,7 +159,7 @@ fn cut(batch: &RecordBatch, input: &Schema, parts: &mut Vec<InFlight>) -> Result
             rows: Batch {
                 columns: columns.slice(start, end - start),
                 offsets: offsets.values().slice(start, end - start),
-                event_times: if timed { times.values().slice(start, end - start) } else { Default::default() },
+                event_times: if timed { part_times.values().clone() } else { Default::default() },
             },
         });
         start = end;
@@ -232,6 +233,14 @@ mod tests {
             let input = Schema::new(vec![Field::new("x", DataType::Float32, true)]);
             let _ = decode_in_flight(&bytes[..keep], &input);
         }
+    }
+
+    #[test]
+    fn rows_with_and_without_event_time_stay_apart() {
+        let parts = [part("a", "x", 1, &[1, 2], true), part("b", "x", 1, &[3], false)];
+        let input = Schema::new(vec![Field::new("x", DataType::Float32, true)]);
+        let back = decode_in_flight(&encode_in_flight(&parts).unwrap(), &input).unwrap();
+        assert_eq!(flat(&back), flat(&parts));
     }
 
     #[test]

@@ -66,9 +66,10 @@ impl Endpoints {
         self.breakers.iter().zip(&self.limiters).enumerate().map(room).sum()
     }
 
-    /// Whether no breaker lets a call through.
+    /// Whether no endpoint may be called: its breaker lets nothing through, or it asked to be left alone.
     pub(super) fn refuse(&self, now: Instant) -> bool {
-        !self.breakers.iter().any(|b| b.allows(now))
+        let paused = |e: usize| self.balancer.state(e, now).is_some_and(|s| s.paused);
+        !self.breakers.iter().enumerate().any(|(e, b)| b.allows(now) && !paused(e))
     }
 
     /// When it is worth another look, if nothing else happens: a breaker or a pause ends.

@@ -501,6 +501,20 @@ fn under_overload_rows_are_answered_by_the_chain_when_their_wait_is_over() {
 }
 
 #[test]
+fn an_endpoint_that_asks_to_be_left_alone_does_not_stop_the_chain() {
+    stopped(async {
+        let fallback = vec![Fallback::Constant { value: Constant::Number(0.5) }];
+        let asks = || fails(ErrorClass::Overload, Fate::Overload(Some(60 * S)));
+        let mut bench = Bench::new(&ExternalConfig { fallback, ..config() }, script(move |_, _| (MS, asks())));
+        for _ in 0..50 {
+            bench.submit(&[1.0]);
+            assert_eq!(bench.answered(1).await[0].source, "constant");
+        }
+        assert!(bench.elapsed() < 30 * S && bench.seen.calls.get() < 20, "{:?}", bench.elapsed());
+    });
+}
+
+#[test]
 fn a_slow_call_is_overtaken_by_a_second_one() {
     stopped(async {
         let hedge = Some(HedgeConfig { quantile: 0.9, budget: 1.0 });
