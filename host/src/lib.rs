@@ -20,3 +20,10 @@ pub mod rollout;
 pub mod sink;
 pub mod source;
 pub mod state;
+
+/// A folder of test data in this package. Clones share their build output, so cargo is asked when the
+/// test runs, and not when it was compiled.
+#[cfg(test)]
+fn testdata(folder: &str) -> std::path::PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map(std::path::PathBuf::from).unwrap_or_default().join(folder)
+}

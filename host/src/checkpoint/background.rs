@@ -33,7 +33,7 @@ impl RecentRecords {
     /// epoch that the store holds already.
     pub fn push(&self, epoch: u64, record: Recorded) {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let length = record.header.to_string().len();
+        let length = weight(&record.header);
         recent.bytes += length;
         recent.records.push_back((epoch, length, record));
         while recent.records.len() > RECENT || (recent.bytes > RECENT_BYTES && recent.records.len() > RECENT_LEAST) {
@@ -47,6 +47,12 @@ impl RecentRecords {
         let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         recent.records.iter().rev().find(|(known, ..)| *known == epoch).map(|(_, _, record)| record.clone())
     }
+}
+
+/// Length of the only long texts of a record: its rows in flight.
+fn weight(header: &serde_json::Value) -> usize {
+    let operators = header["in_flight"].as_object().into_iter().flatten();
+    operators.map(|(_, rows)| rows["data"].as_str().map_or(0, str::len)).sum()
 }
 
 /// When a snapshot is due.

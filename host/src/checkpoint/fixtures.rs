@@ -3,7 +3,7 @@
 //! only a change before a release may.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::tests::{NEVER, World, config, content};
 use super::*;
@@ -11,7 +11,7 @@ use crate::record::{hash_key, key_group};
 use crate::state::{DirtySlots, SavedState};
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/checkpoint/testdata/format-1")
+    crate::testdata("src/checkpoint/testdata/format-1")
 }
 
 /// Operator, key, version, expiry and slot.

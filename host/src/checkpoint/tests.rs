@@ -252,6 +252,10 @@ fn only_the_last_records_are_remembered() {
     let records = RecentRecords::default();
     (1..=1_001).for_each(|epoch| records.push(epoch, record(epoch).unwrap()));
     assert_eq!([1, 2, 1_001, 1_002].map(|epoch| records.get(epoch).is_some()), [false, true, true, false]);
+    let mut long = record(1_002).unwrap();
+    long.header["in_flight"] = serde_json::json!({"score": {"rows": 1, "data": "x".repeat(3 << 20)}});
+    (1_002..1_030).for_each(|epoch| records.push(epoch, long.clone()));
+    assert_eq!([1_013, 1_014, 1_029].map(|epoch| records.get(epoch).is_some()), [false, true, true]);
 }
 
 #[test]

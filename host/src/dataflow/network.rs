@@ -130,8 +130,8 @@ pub struct Network {
     reports: usize,
     stats: Arc<Stats>,
     committed: Arc<Committed>,
-    /// Counters of the asynchronous operators.
-    hubs: Vec<Arc<HubStats>>,
+    /// Of the asynchronous operators, in topological order: what is with them, and behind them.
+    hubs: Vec<(Arc<HubStats>, Arc<Budget>)>,
 }
 
 /// A way to reach the coordinator from outside.
@@ -304,7 +304,7 @@ impl Network {
             reports,
             stats: Arc::clone(&stats),
             committed: Arc::clone(&committed),
-            hubs: hubs.iter().map(|hub| Arc::clone(&hub.part.stats)).collect(),
+            hubs: hubs.iter().map(|hub| (Arc::clone(&hub.part.stats), Arc::clone(&hub.budget))).collect(),
         };
         for ((index, (sink, format)), inbox) in sinks.into_iter().enumerate().zip(sink_receivers) {
             let node = &graph.sinks[index];
@@ -408,7 +408,14 @@ impl Network {
 
     /// Whether rows are on their way to an asynchronous operator, or with it.
     pub fn awaits_answers(&self) -> bool {
-        !self.hubs.is_empty() && (self.bounds.budget.rows_in_flight() > 0 || self.hubs.iter().any(|hub| hub.rows() > 0))
+        // Rows go downstream, and are counted at the next place before they are not at the last.
+        let of_hub = |(stats, budget): &(Arc<HubStats>, Arc<Budget>)| stats.rows() > 0 || budget.rows_in_flight() > 0;
+        !self.hubs.is_empty() && (self.bounds.budget.rows_in_flight() > 0 || self.hubs.iter().any(of_hub))
+    }
+
+    /// Rows that asynchronous operators have not answered.
+    pub fn unanswered(&self) -> u64 {
+        self.hubs.iter().map(|(stats, _)| stats.rows()).sum()
     }
 
     /// Tells sources that an epoch is committed.

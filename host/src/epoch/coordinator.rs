@@ -208,6 +208,10 @@ impl Steer<'_> {
     fn begin_barrier(&mut self, s: &mut Steering, last: bool, leaves: bool) {
         let began = Instant::now();
         s.last = last;
+        let unanswered = self.network.unanswered();
+        if last && leaves && unanswered > 0 && !self.remembers {
+            tracing::warn!(rows = unanswered, "the run ends without these answers, which it awaited for {DRAIN:?}");
+        }
         s.due = began + self.interval;
         if std::mem::take(&mut s.held) {
             self.stats.stretched();
@@ -238,9 +242,7 @@ impl Steer<'_> {
                     self.network.stop_sources();
                     s.running = 0;
                     s.failed.get_or_insert(failure);
-                    if self.remembers {
-                        s.leave.get_or_insert_with(|| Instant::now() + DRAIN);
-                    }
+                    s.leave.get_or_insert_with(|| Instant::now() + DRAIN);
                 }
             }
             Event::Failed(failure) => return Err(failure),
@@ -253,9 +255,7 @@ impl Steer<'_> {
                 if s.running > 0 || self.network.awaits_answers() {
                     s.outcome = Outcome::Drained;
                 }
-                if self.remembers {
-                    s.leave.get_or_insert_with(|| Instant::now() + DRAIN);
-                }
+                s.leave.get_or_insert_with(|| Instant::now() + DRAIN);
                 s.running = 0;
             }
             Event::HandedOver { epoch, dirty, watermark, newest } => {

@@ -2,8 +2,11 @@
 //! otherwise. A row with a null among its features, or with a list of another length, has no tensor
 //! row; it is reported with its reason.
 
+use std::cmp::Reverse;
+
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use hashbrown::HashMap;
 
 /// Where a batch has its features; the numbers are indices of columns.
 #[derive(Debug)]
@@ -35,11 +38,16 @@ pub(super) enum Rows<'a> {
 pub(super) struct Changed;
 
 impl Features {
-    /// Length of the first list that is there, where lists may differ.
-    pub(super) fn first_length(&self, batch: &RecordBatch) -> Option<usize> {
+    /// The length that most lists of a batch have, empty ones aside, where lists may differ.
+    pub(super) fn usual_length(&self, batch: &RecordBatch) -> Option<usize> {
         let Self::List(index) = self else { return None };
         let list = batch.columns().get(*index)?.as_list_opt::<i32>()?;
-        (0..list.len()).find(|&row| !list.is_null(row)).and_then(|row| usize::try_from(list.value_length(row)).ok())
+        let mut counts: HashMap<i32, (u32, Reverse<usize>)> = HashMap::new();
+        for row in (0..list.len()).filter(|&row| !list.is_null(row) && list.value_length(row) > 0) {
+            counts.entry(list.value_length(row)).or_insert((0, Reverse(row))).0 += 1;
+        }
+        let usual = counts.into_iter().max_by_key(|(_, count)| *count);
+        usual.and_then(|(length, _)| usize::try_from(length).ok())
     }
 
     /// The rows of `batch` as a tensor with `width` columns, in `buffer` unless they can be borrowed.

@@ -31,6 +31,5 @@ pub use config::{ModelConfig, OperatorConfig};
 pub use error::Error;
 pub use model::Model;
 pub use operator::{Operator, Outcome};
-pub use provider::Wish;
 pub use runtime::Runtime;
 pub use session::Session;

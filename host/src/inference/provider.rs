@@ -3,18 +3,8 @@
 
 use ort::ep::{self, ExecutionProviderDispatch};
 
+use super::external::ThreadConfig;
 use super::{Error, Model, Session, session};
-
-/// What should run a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
-    /// Providers in order of wish: `cpu`, `cuda`, `tensorrt`, `openvino`, `coreml`, `migraphx`, `webgpu`.
-    pub providers: Vec<String>,
-    /// Whether the processor may do what none of them can.
-    pub allow_cpu_fallback: bool,
-    /// Threads of one call on the processor.
-    pub threads: usize,
-}
 
 fn dispatch(provider: &str) -> Option<ExecutionProviderDispatch> {
     // Without this, a provider that cannot be had is left out without a word.
@@ -35,7 +25,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Model`] with what each provider said, when none can.
-    pub fn open_on(model: &std::sync::Arc<Model>, wish: &Wish) -> Result<(Self, String), Error> {
+    pub fn open_on(model: &std::sync::Arc<Model>, wish: &ThreadConfig) -> Result<(Self, String), Error> {
         let stand_in = wish.allow_cpu_fallback.then_some("cpu");
         let mut refused: Vec<String> = Vec::new();
         for provider in wish.providers.iter().map(String::as_str).chain(stand_in) {

@@ -30,7 +30,7 @@ fn runtime() -> &'static Runtime {
 }
 
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/inference/testdata").join(name)
+    crate::testdata("src/inference/testdata").join(name)
 }
 
 fn load(name: &str) -> Result<Arc<Model>, Error> {

@@ -80,6 +80,56 @@ fn a_signal_does_not_wait_for_a_server_that_is_gone() {
 }
 
 #[test]
+fn a_signal_does_not_wait_for_the_second_of_two_servers() {
+    let (first, second) =
+        (ModelServer::start(Script::delay(Duration::from_millis(20))), ModelServer::start(Script::default()));
+    let again = format!(
+        r#"
+[operator.again]
+kind = "inference"
+inputs = ["score"]
+model = "fraud"
+output = "again"
+prefix = "again_"
+{TENSOR}
+
+[operator.again.endpoint]
+{}
+
+[operator.again.breaker]
+consecutive = 2
+"#,
+        endpoint(&second.url())
+    );
+    let text = pipeline(TENSOR, &endpoint(&first.url()), &again);
+    let text = text.replace("inputs = [\"score\"]\npath", "inputs = [\"again\"]\npath");
+    let job = job(&text.replace("path = \"rows.jsonl\"", "path = \"rows.jsonl\"\nfollow = true"), 2_000);
+    second.die();
+    let mut running = job.start();
+    running.wait_until("rows were given up", |job| job.text("rejected.jsonl").lines().count() > 0);
+    drop(running.stop("TERM").succeeded());
+    second.come_back();
+    job.write("pipeline.toml", &text);
+    drop(job.run().succeeded());
+    let (out, rejected) = (out(&job).len(), job.text("rejected.jsonl").lines().count());
+    assert_eq!(out + rejected, 2_000);
+    assert!(out > 1_000, "{out} rows came out");
+}
+
+#[test]
+fn without_state_a_signal_ends_the_run_and_says_what_is_missing() {
+    let server = ModelServer::start(Script::default());
+    let text = pipeline(TENSOR, &endpoint(&server.url()), "[operator.score.breaker]\nconsecutive = 2\n");
+    let text = text.replace("[state]\npath = \"state\"\n", "").replace("[checkpoint]\ninterval = \"100ms\"\n", "");
+    let job = job(&text, 500);
+    server.die();
+    let mut running = job.start();
+    running.wait_until("rows were given up", |job| job.text("rejected.jsonl").lines().count() > 0);
+    let ended = running.stop("TERM").succeeded();
+    assert!(ended.stderr.contains("the run ends without these answers"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_savepoint_has_the_rows_in_flight() {
     let (server, text) = slow("unordered");
     let job = job(&text, ROWS);

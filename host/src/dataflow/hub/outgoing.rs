@@ -142,6 +142,12 @@ pub(super) fn place(ready: &Ready<Group>) -> (u16, u32, u64) {
     (source, partition, rows.offsets.get(ready.row as usize).copied().unwrap_or_default())
 }
 
+/// Whether all rows came from one partition.
+pub(super) fn of_one_partition(ready: &[Ready<Group>]) -> bool {
+    let of = |r: &Ready<Group>| (r.group.source, r.group.partition);
+    ready.windows(2).all(|pair| of(&pair[0]) == of(&pair[1]))
+}
+
 /// The inputs of rows, as one batch.
 fn together(ready: &[Ready<Group>]) -> Result<Batch, ArrowError> {
     let (Some(first), Some(last)) = (ready.first(), ready.last()) else {

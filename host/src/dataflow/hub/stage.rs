@@ -10,7 +10,7 @@ use crossbeam_channel::Sender;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::group::{Group, Queued};
-use super::outgoing::{Outgoing, place};
+use super::outgoing::{Outgoing, of_one_partition, place};
 use super::table::{Order, Table};
 use super::{AsyncOperator, AsyncPart, Completions, HubStats, Submission};
 use crate::dataflow::budget::Budget;
@@ -235,6 +235,8 @@ impl Running {
             queued.next += count;
             self.queued -= count;
             if queued.next == group.rows.rows() {
+                // Counted here before they are not counted by the ticket that ends with their block.
+                self.stats.in_flight.store(self.table.pending() as u64, Relaxed);
                 self.queue.pop_front();
             }
             self.operator.submit(submission);
@@ -251,7 +253,8 @@ impl Running {
         while self.table.has_ready() && !self.outgoing.budget.is_full() {
             self.ready.clear();
             self.table.take_ready(BLOCK_ROWS, &mut self.ready);
-            if self.order == Order::Unordered {
+            if self.order == Order::Unordered || (self.order == Order::Key && of_one_partition(&self.ready)) {
+                // Longer blocks. Rows of a key and partition are in this order already.
                 self.ready.sort_unstable_by_key(place);
             }
             let watermark = self.watermark();

@@ -1,6 +1,6 @@
 //! What became of a row, and where its prediction came from.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::inference::http::{ErrorClass, Outputs};
@@ -60,14 +60,23 @@ pub(super) enum Prediction {
     /// None.
     Nothing,
     /// That of a row of a reply, which its rows share.
-    Of(Rc<Outputs>, u32),
+    Of(Arc<Outputs>, u32),
     /// Numbers of its own.
-    Numbers(Rc<[f32]>),
+    Numbers(Arc<[f32]>),
     /// A text of its own.
-    Text(Rc<str>),
+    Text(Arc<str>),
 }
 
 impl Prediction {
+    /// The same, but that it keeps nothing of its neighbours in memory; none where there is none.
+    pub(super) fn alone(&self) -> Option<Self> {
+        match (self.numbers(), self.text()) {
+            (Some(numbers), _) => Some(Self::Numbers(numbers.into())),
+            (None, Some(text)) => Some(Self::Text(text.into())),
+            (None, None) => None,
+        }
+    }
+
     pub(super) fn numbers(&self) -> Option<&[f32]> {
         match self {
             Self::Of(outputs, row) => match &**outputs {
@@ -99,13 +108,13 @@ impl Prediction {
 pub(super) struct Answer {
     pub prediction: Prediction,
     /// `Err` is the reason for the dead-letter sink.
-    pub source: Result<PredictionSource, Rc<str>>,
+    pub source: Result<PredictionSource, Arc<str>>,
     /// Why the model did not answer.
     pub error: Option<ErrorClass>,
     /// As the server names it; none leaves the version of the settings.
-    pub version: Option<Rc<str>>,
+    pub version: Option<Arc<str>>,
     /// Name of the model that answered, where it is not the operator's.
-    pub model: Option<Rc<str>>,
+    pub model: Option<Arc<str>>,
     pub attempts: u32,
     pub latency: Duration,
 }

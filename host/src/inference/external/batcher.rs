@@ -63,6 +63,12 @@ impl<R> Batcher<R> {
         Next::Wait(due)
     }
 
+    /// How many of the oldest rows, of `count` at most, are like the first.
+    pub(super) fn alike<K: PartialEq>(&self, count: usize, of: impl Fn(&R) -> K) -> usize {
+        let Some(first) = self.queue.front().map(|w| of(&w.row)) else { return 0 };
+        self.queue.iter().take(count).take_while(|w| of(&w.row) == first).count()
+    }
+
     /// Takes the oldest rows out, each with the time since which it waited.
     pub(super) fn take(&mut self, count: usize) -> impl Iterator<Item = (R, Instant)> {
         self.delayed = self.delayed.saturating_sub(count);
@@ -136,6 +142,14 @@ mod tests {
         let mut b = batcher(32, Duration::ZERO);
         (0..5).for_each(|i| b.push(i, false, now));
         assert_eq!(b.next(1, None, now), Next::Send(5));
+    }
+
+    #[test]
+    fn rows_that_are_alike_are_counted_up_to_the_first_that_is_not() {
+        let mut b = batcher(32, Duration::ZERO);
+        assert_eq!(b.alike(9, |row| row % 2), 0);
+        [1, 3, 5, 6, 7].into_iter().for_each(|row| b.push(row, true, Instant::now()));
+        assert_eq!([9, 2].map(|count| b.alike(count, |row| row % 2)), [3, 2]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::operator::ExternalOperator;
 use super::stats::ExternalStats;
 use super::thread::Thread;
 use super::{ExternalConfig, Order, Place, PredictionType};
-use crate::inference::http::{Wants, protocol};
+use crate::inference::http::Wants;
 use crate::inference::{Error, Model};
 use crate::record::format_type;
 
@@ -42,9 +42,8 @@ impl ExternalBinding {
         let fail = |reason: String| Error::Mismatch { operator: config.name.clone(), reason };
         let (wants, prediction) = match &config.place {
             Place::Endpoint(e) => {
-                let version = config.version.as_deref();
-                let protocol = protocol(&e.protocol, &config.model, version, e.prediction).map_err(fail)?;
-                (protocol.wants(), e.prediction)
+                // As it will be opened: what is wrong with it is found here.
+                (Http::open(config, e).map_err(fail)?.wants(), e.prediction)
             }
             Place::Thread(_) => {
                 let model =
@@ -52,11 +51,12 @@ impl ExternalBinding {
                 (Wants::Tensor, PredictionType::Numbers(model.outputs()))
             }
         };
-        let inputs = Inputs::of(input, &config.features, wants).map_err(fail)?;
+        let mut inputs = Inputs::of(input, &config.features, wants).map_err(fail)?;
         let mut used = Vec::new();
         for name in config.embedded_models() {
             let model = models(name).ok_or_else(|| fail(format!("there is no model `{name}`")))?;
             fits(&model, &inputs, prediction).map_err(fail)?;
+            inputs.know_width(model.width());
             used.push((name.to_owned(), model));
         }
         let column = |name: &Option<String>, what: &str, fits: fn(&DataType) -> bool, wanted: &str| {

@@ -1,7 +1,6 @@
 //! Answers that are kept, and rows that wait for the answer of another with the same features. Off
 //! unless the settings ask for it.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -15,23 +14,19 @@ use super::rows::Row;
 type Key = u128;
 
 pub(super) struct Answers {
-    kept: Cache<Key, (Kept, Option<Arc<str>>)>,
+    kept: Cache<Key, (Prediction, Option<Arc<str>>)>,
     /// Rows that wait for one that is in flight.
     waiting: HashMap<Key, Vec<Row>>,
+    /// How many they are.
+    waits: usize,
     model: u64,
     bytes: Vec<u8>,
-}
-
-#[derive(Clone)]
-enum Kept {
-    Numbers(Arc<[f32]>),
-    Text(Arc<str>),
 }
 
 /// What the cache says of a row.
 pub(super) enum Looked {
     /// There is an answer, by this version of the model.
-    Known(Row, Prediction, Option<Rc<str>>),
+    Known(Row, Prediction, Option<Arc<str>>),
     /// It waits for another row's.
     Waits,
     /// It is the one to ask for.
@@ -44,7 +39,7 @@ impl Answers {
         let kept = Cache::builder().max_capacity(config.max_entries).time_to_live(config.ttl).build();
         let name = format!("{model}\0{}", version.unwrap_or_default());
         let model = xxhash_rust::xxh3::xxh3_64(name.as_bytes());
-        Self { kept, waiting: HashMap::new(), model, bytes: Vec::new() }
+        Self { kept, waiting: HashMap::new(), waits: 0, model, bytes: Vec::new() }
     }
 
     fn key(&mut self, row: &Row) -> Key {
@@ -57,16 +52,13 @@ impl Answers {
     /// [`Self::failed`].
     pub(super) fn look(&mut self, row: Row) -> Looked {
         let key = self.key(&row);
-        if let Some((kept, version)) = self.kept.get(&key) {
-            let prediction = match kept {
-                Kept::Numbers(numbers) => Prediction::Numbers(Rc::from(&*numbers)),
-                Kept::Text(text) => Prediction::Text(Rc::from(&*text)),
-            };
-            return Looked::Known(row, prediction, version.map(|v| Rc::from(&*v)));
+        if let Some((prediction, version)) = self.kept.get(&key) {
+            return Looked::Known(row, prediction, version);
         }
         match self.waiting.get_mut(&key) {
             Some(waiting) => {
                 waiting.push(row);
+                self.waits += 1;
                 Looked::Waits
             }
             None => {
@@ -77,23 +69,29 @@ impl Answers {
     }
 
     /// The model answered: returns the rows that waited for it.
-    pub(super) fn answered(&mut self, row: &Row, prediction: &Prediction, version: Option<&Rc<str>>) -> Vec<Row> {
+    pub(super) fn answered(&mut self, row: &Row, prediction: &Prediction, version: Option<&Arc<str>>) -> Vec<Row> {
         let key = self.key(row);
-        let kept = match (prediction.numbers(), prediction.text()) {
-            (Some(numbers), _) => Some(Kept::Numbers(numbers.into())),
-            (None, Some(text)) => Some(Kept::Text(text.into())),
-            (None, None) => None,
-        };
-        if let Some(kept) = kept {
-            self.kept.insert(key, (kept, version.map(|v| Arc::from(&**v))));
+        if let Some(alone) = prediction.alone() {
+            self.kept.insert(key, (alone, version.cloned()));
         }
-        self.waiting.remove(&key).unwrap_or_default()
+        self.release(key)
     }
 
     /// The model did not: returns the rows that waited for it, which fare as it did.
     pub(super) fn failed(&mut self, row: &Row) -> Vec<Row> {
         let key = self.key(row);
-        self.waiting.remove(&key).unwrap_or_default()
+        self.release(key)
+    }
+
+    fn release(&mut self, key: Key) -> Vec<Row> {
+        let waited = self.waiting.remove(&key).unwrap_or_default();
+        self.waits -= waited.len();
+        waited
+    }
+
+    /// Rows that wait for another's answer.
+    pub(super) fn waits(&self) -> usize {
+        self.waits
     }
 }
 
@@ -114,7 +112,7 @@ mod tests {
         let Looked::Ask(first) = answers.look(row(0, &of, 0)) else { panic!() };
         assert!(matches!(answers.look(row(1, &of, 1)), Looked::Waits));
         assert!(matches!(answers.look(row(2, &of, 2)), Looked::Ask(_)));
-        let waited = answers.answered(&first, &Prediction::Numbers(Rc::from([0.5])), Some(&"7".into()));
+        let waited = answers.answered(&first, &Prediction::Numbers(Arc::from([0.5])), Some(&"7".into()));
         assert_eq!(waited.iter().map(|r| r.id).collect::<Vec<_>>(), [1]);
         let Looked::Known(last, prediction, version) = answers.look(row(3, &of, 3)) else { panic!() };
         assert_eq!((last.id, prediction.numbers(), version.as_deref()), (3, Some(&[0.5][..]), Some("7")));
@@ -126,7 +124,8 @@ mod tests {
         let of = submitted(&[1.0, 1.0, 1.0], &[], Instant::now());
         let Looked::Ask(first) = answers.look(row(0, &of, 0)) else { panic!() };
         assert!(matches!(answers.look(row(1, &of, 1)), Looked::Waits));
-        assert_eq!(answers.failed(&first).len(), 1);
+        assert_eq!(answers.waits(), 1);
+        assert_eq!((answers.failed(&first).len(), answers.waits()), (1, 0));
         assert!(matches!(answers.look(row(2, &of, 2)), Looked::Ask(_)));
     }
 }

@@ -1,19 +1,14 @@
-//! The life of a request: attempts, retries, a second request for a slow one, halves of one that the
-//! server refuses; and in the end an answer for each of its rows.
-//!
-//! All of it runs on the operator's thread. A request is one task that owns its rows from beginning
-//! to end; when the task is dropped, they are unanswered, and the epoch has them.
+//! What the operator and its requests share: the queue, when rows of it are sent, and how rows are
+//! answered. All of it runs on the operator's thread.
 
 use std::cell::{Cell, RefCell};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hashbrown::HashMap;
 use tokio::sync::Notify;
-use tokio::time::{sleep, sleep_until};
 
 use super::ExternalConfig;
 use super::answer::{Answer, Prediction, PredictionSource};
@@ -22,11 +17,11 @@ use super::cache::{Answers, Looked};
 use super::endpoints::{Endpoints, Grant};
 use super::fallback::{Chain, Given};
 use super::log::RequestLog;
-use super::rows::{Request, Row};
+use super::request::Answered;
+use super::rows::Row;
 use super::stats::ExternalStats;
-use super::transport::{CallFailure, Fate, Transport};
-use crate::inference::http::{ErrorClass, Reply};
-use crate::inference::resilience::Outcome;
+use super::transport::{CallFailure, Transport};
+use crate::inference::http::{ErrorClass, Verdict};
 
 /// Tells the hub that rows are answered.
 pub(super) type Done = Box<dyn Fn(&mut dyn Iterator<Item = u64>)>;
@@ -42,6 +37,8 @@ pub(super) struct Shared<T> {
     /// Of rows that the hub has not fetched yet.
     pub answers: RefCell<HashMap<u64, Answer>>,
     pub log: RequestLog,
+    /// Tells requests of this operator from those of others that send the same rows.
+    pub seed: u64,
     pub stats: Arc<ExternalStats>,
     pub done: Done,
     /// Requests in flight.
@@ -52,19 +49,6 @@ pub(super) struct Shared<T> {
     pub freed: Notify,
     /// The same for rows that are not sent yet.
     pub look: Notify,
-}
-
-/// How a request was answered, or not.
-struct Answered {
-    reply: Reply,
-    source: PredictionSource,
-    attempts: u32,
-    endpoint: usize,
-}
-
-struct Unanswered {
-    failure: CallFailure,
-    attempts: u32,
 }
 
 pub(super) fn now() -> Instant {
@@ -82,7 +66,7 @@ impl<T: Transport + 'static> Shared<T> {
 
     /// Whether rows are answered by the chain while no endpoint may be called. Without a chain they
     /// wait, and the sources with them.
-    fn falls_back(&self) -> bool {
+    pub(super) fn falls_back(&self) -> bool {
         !self.config.fallback.is_empty()
     }
 
@@ -105,6 +89,7 @@ impl<T: Transport + 'static> Shared<T> {
             let look_again = self.endpoints.borrow().look_again(now);
             match next {
                 Next::Send(count) => {
+                    let count = self.queue.borrow().alike(count, Row::width);
                     let grant = self.endpoints.borrow_mut().begin(None, now);
                     let Some(grant) = grant else { return look_again };
                     self.send(count, grant, now);
@@ -150,7 +135,7 @@ impl<T: Transport + 'static> Shared<T> {
         if count > 0 {
             let rows: Vec<Row> = self.queue.borrow_mut().take(count).map(|(row, _)| row).collect();
             let reason = format!("no request could be sent within {limit:?}");
-            self.fail(rows, &failure(ErrorClass::QueueTimeout, &reason), 0);
+            self.fail(rows, &CallFailure::of(ErrorClass::QueueTimeout, Verdict::Permanent, reason), 0);
         }
     }
 
@@ -159,233 +144,22 @@ impl<T: Transport + 'static> Shared<T> {
         let count = self.queue.borrow().len();
         if count > 0 {
             let rows: Vec<Row> = self.queue.borrow_mut().take(count).map(|(row, _)| row).collect();
-            self.fail(rows, &failure(ErrorClass::CircuitOpen, "the circuit breakers of all endpoints are open"), 0);
-        }
-    }
-
-    /// A request from its first attempt to the answers of its rows.
-    async fn request(self: &Rc<Self>, rows: Vec<Row>, grant: Grant) {
-        let deadline = now() + self.config.timeouts.record;
-        let mut grant = Some(grant);
-        // Calls that finding a bad row may cost: two for each halving.
-        let mut halvings = 2 * (usize::BITS - rows.len().leading_zeros()) as usize;
-        let mut work = vec![rows];
-        while let Some(mut rows) = work.pop() {
-            let result = self.attempts(&mut rows, grant.take(), deadline).await;
-            match result {
-                Ok(answered) => self.succeed(rows, answered),
-                Err(Unanswered { failure, attempts }) => {
-                    let splits = failure.fate == Fate::Permanent && rows.len() > 1 && halvings >= 2;
-                    if splits && failure.class != ErrorClass::BadRow {
-                        halvings -= 2;
-                        self.stats.bisections.fetch_add(1, Relaxed);
-                        let second = rows.split_off(rows.len() / 2);
-                        work.extend([second, rows]);
-                    } else {
-                        self.fail(rows, &failure, attempts);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Attempts until one is answered, none is worth another, or time is up. Rows that cannot be sent
-    /// leave on the way.
-    async fn attempts(
-        self: &Rc<Self>,
-        rows: &mut Vec<Row>,
-        mut grant: Option<Grant>,
-        deadline: Instant,
-    ) -> Result<Answered, Unanswered> {
-        let mut request = Request::of(rows);
-        let mut attempts = 0;
-        let mut once = false;
-        let mut last: Option<(usize, CallFailure)> = None;
-        loop {
-            let tried = last.as_ref().map(|(endpoint, _)| *endpoint);
-            let granted = match grant.take() {
-                Some(grant) => grant,
-                None => match self.slot(tried, deadline).await {
-                    Ok(grant) => grant,
-                    Err(class) => {
-                        let failure =
-                            last.map_or_else(|| failure(class, "no endpoint could be called in time"), |l| l.1);
-                        return Err(Unanswered { failure, attempts });
-                    }
-                },
-            };
-            let endpoint = granted.endpoint;
-            let hedge = if attempts == 0 { self.endpoints.borrow_mut().first(now()) } else { None };
-            attempts += 1;
-            let (result, hedged) = self.attempt(&request, granted, hedge, deadline).await;
-            let failure = match result {
-                Ok(reply) => {
-                    let source = match (hedged, attempts) {
-                        (true, _) => PredictionSource::Hedge,
-                        (false, 1) => PredictionSource::Primary,
-                        (false, _) => PredictionSource::Retry,
-                    };
-                    return Ok(Answered { reply, source, attempts, endpoint });
-                }
-                Err(failure) => failure,
-            };
-            if failure.class == ErrorClass::BadRow && !failure.bad_rows.is_empty() {
-                attempts -= 1;
-                self.drop_bad(rows, &failure);
-                if rows.is_empty() {
-                    return Err(Unanswered { failure, attempts });
-                }
-                request = Request::of(rows);
-                continue;
-            }
-            let again = match failure.fate {
-                Fate::Permanent => None,
-                Fate::RetriableOnce if once => None,
-                _ if attempts >= self.config.retry.attempts => None,
-                fate => {
-                    once |= fate == Fate::RetriableOnce;
-                    let after = if let Fate::Overload(after) = fate { after } else { None };
-                    let (now, retry) = (now(), attempts - 1);
-                    let remaining = deadline.saturating_duration_since(now);
-                    self.endpoints.borrow_mut().retry(retry, after, remaining, now)
-                }
-            };
-            let Some(wait) = again else { return Err(Unanswered { failure, attempts }) };
-            self.stats.retries.fetch_add(1, Relaxed);
-            sleep(wait).await;
-            last = Some((endpoint, failure));
-        }
-    }
-
-    /// Waits for an endpoint that takes a call, until the deadline.
-    async fn slot(&self, not: Option<usize>, deadline: Instant) -> Result<Grant, ErrorClass> {
-        self.waiting.set(self.waiting.get() + 1);
-        let waiting = Waits(&self.waiting);
-        loop {
-            let now = now();
-            if let Some(grant) = self.endpoints.borrow_mut().begin(not, now) {
-                if waiting.0.get() > 1 {
-                    // There may be room for the next, too.
-                    self.freed.notify_one();
-                }
-                return Ok(grant);
-            }
-            let refused = self.endpoints.borrow().refuse(now);
-            if refused && self.falls_back() {
-                return Err(ErrorClass::CircuitOpen);
-            }
-            if now >= deadline {
-                return Err(ErrorClass::Deadline);
-            }
-            let until = self.endpoints.borrow().look_again(now).map_or(deadline, |at| at.min(deadline));
-            tokio::select! {
-                () = self.freed.notified() => {}
-                () = sleep_until(until.into()) => {}
-            }
-        }
-    }
-
-    /// One attempt.
-    async fn attempt(
-        &self,
-        request: &Request,
-        grant: Grant,
-        hedge: Option<Duration>,
-        deadline: Instant,
-    ) -> (Result<Reply, CallFailure>, bool) {
-        match hedge {
-            None => (self.call(request, grant, deadline).await, false),
-            // Apart, so that a request that is not hedged has no room for two calls.
-            Some(after) => Box::pin(self.hedged(request, grant, after, deadline)).await,
-        }
-    }
-
-    /// One attempt, and a second call beside it when it is slow.
-    async fn hedged(
-        &self,
-        request: &Request,
-        grant: Grant,
-        after: Duration,
-        deadline: Instant,
-    ) -> (Result<Reply, CallFailure>, bool) {
-        let endpoint = grant.endpoint;
-        let mut first = pin!(self.call(request, grant, deadline));
-        tokio::select! {
-            result = &mut first => return (result, false),
-            () = sleep(after) => {}
-        }
-        let second = self.endpoints.borrow_mut().begin_hedge(endpoint, now());
-        let Some(second) = second else { return (first.await, false) };
-        self.stats.hedges.fetch_add(1, Relaxed);
-        let mut second = pin!(self.call(request, second, deadline));
-        tokio::select! {
-            result = &mut first => match result {
-                Ok(reply) => (Ok(reply), false),
-                Err(_) => (second.await, true),
-            },
-            result = &mut second => match result {
-                Ok(reply) => (Ok(reply), true),
-                Err(_) => (first.await, false),
-            },
-        }
-    }
-
-    /// One call of one endpoint. What came of it is told to those who judge the endpoint, also when
-    /// the call is dropped.
-    async fn call(&self, request: &Request, grant: Grant, deadline: Instant) -> Result<Reply, CallFailure> {
-        let within = self.config.timeouts.attempt.min(deadline.saturating_duration_since(now()));
-        let mut ended =
-            Ended { shared: self, grant: Some(grant), rows: request.rows, outcome: (Outcome::Cancelled, None) };
-        let endpoint = ended.grant.as_ref().map_or(0, |g| g.endpoint);
-        let result = match tokio::time::timeout(within, self.transport.call(endpoint, request, within)).await {
-            Ok(result) => result,
-            Err(_) => Err(CallFailure {
-                fate: Fate::Retriable,
-                ..failure(ErrorClass::Timeout, &format!("no answer within {within:?}"))
-            }),
-        };
-        ended.outcome = match &result {
-            Ok(_) => (Outcome::Answered, None),
-            // Cut short by the row's own time: that the answer did not come is not the server's fault.
-            Err(f) if f.class == ErrorClass::Timeout && within < self.config.timeouts.attempt / 2 => {
-                (Outcome::Cancelled, None)
-            }
-            Err(failure) => (failure.outcome(), Some(failure.class)),
-        };
-        drop(ended);
-        result
-    }
-
-    fn drop_bad(&self, rows: &mut Vec<Row>, failure: &CallFailure) {
-        let mut bad = failure.bad_rows.iter().peekable();
-        let (mut kept, mut dropped) = (Vec::with_capacity(rows.len()), Vec::new());
-        for (place, row) in rows.drain(..).enumerate() {
-            match bad.next_if(|b| b.row == place) {
-                Some(bad) => dropped.push((row, bad.reason.clone())),
-                None => kept.push(row),
-            }
-        }
-        *rows = kept;
-        if dropped.is_empty() {
-            // A protocol that names rows that are not there would keep us here for ever.
-            dropped.extend(rows.drain(..).map(|row| (row, failure.reason.clone())));
-        }
-        for (row, reason) in dropped {
-            self.fail(vec![row], &self::failure(ErrorClass::BadRow, &reason), 0);
+            let reason = "the circuit breakers of all endpoints are open";
+            self.fail(rows, &CallFailure::of(ErrorClass::CircuitOpen, Verdict::Permanent, reason), 0);
         }
     }
 
     /// The model answered.
-    fn succeed(&self, rows: Vec<Row>, answered: Answered) {
+    pub(super) fn succeed(&self, rows: Vec<Row>, answered: Answered) {
         let Answered { reply, source, attempts, endpoint } = answered;
-        let (outputs, version) = (Rc::new(reply.outputs), reply.model_version.map(|v| Rc::from(&*v)));
+        let (outputs, version) = (Arc::new(reply.outputs), reply.model_version.map(Arc::from));
         let now = now();
         let mut resolved = Vec::with_capacity(rows.len());
         for (place, row) in rows.into_iter().enumerate() {
-            let prediction = Prediction::Of(Rc::clone(&outputs), place as u32);
+            let prediction = Prediction::Of(Arc::clone(&outputs), place as u32);
             if let Some(value) = prediction.numbers().and_then(|n| n.iter().find(|v| !v.is_finite())) {
                 let reason = format!("the model's prediction is {value}, not a finite number");
-                self.fail(vec![row], &failure(ErrorClass::BadReply, &reason), attempts);
+                self.fail(vec![row], &CallFailure::of(ErrorClass::BadReply, Verdict::Permanent, reason), attempts);
                 continue;
             }
             let latency = now.saturating_duration_since(row.of.at);
@@ -476,37 +250,5 @@ impl<T: Transport + 'static> Shared<T> {
             },
         };
         self.queue.borrow_mut().push(row, free, now);
-    }
-}
-
-fn failure(class: ErrorClass, reason: &str) -> CallFailure {
-    CallFailure { class, fate: Fate::Permanent, reason: reason.to_owned(), bad_rows: Vec::new() }
-}
-
-/// Counts those who wait, also when their request is dropped.
-struct Waits<'a>(&'a Cell<usize>);
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-/// Settles a call when it ends or is dropped.
-struct Ended<'a, T> {
-    shared: &'a Shared<T>,
-    grant: Option<Grant>,
-    rows: usize,
-    outcome: (Outcome, Option<ErrorClass>),
-}
-
-impl<T> Drop for Ended<'_, T> {
-    fn drop(&mut self) {
-        if let Some(grant) = self.grant.take() {
-            let (outcome, class) = self.outcome;
-            self.shared.endpoints.borrow_mut().end(grant, self.rows, outcome, class, now());
-            self.shared.freed.notify_one();
-            self.shared.look.notify_one();
-        }
     }
 }

@@ -13,6 +13,7 @@ use crate::inference::resilience::{
 };
 
 pub(super) struct Endpoints {
+    operator: String,
     breakers: Vec<Breaker>,
     limiters: Vec<Limiter>,
     balancer: Balancer,
@@ -38,6 +39,7 @@ impl Endpoints {
         let mut concurrency = config.concurrency;
         concurrency.max = concurrency.max.min(config.capacity).max(1);
         let this = Self {
+            operator: config.name.clone(),
             breakers: (0..endpoints).map(|_| Breaker::new(config.breaker, now)).collect(),
             limiters: (0..endpoints).map(|_| Limiter::new(concurrency, now)).collect(),
             balancer: Balancer::new(endpoints, now),
@@ -109,12 +111,15 @@ impl Endpoints {
         let took = now.saturating_duration_since(began);
         let before = self.breakers[endpoint].state(now);
         self.breakers[endpoint].settle(permit, outcome, took, now, &mut self.rng);
-        let recovered = before == BreakerState::HalfOpen && self.breakers[endpoint].state(now) == BreakerState::Closed;
+        let after = self.breakers[endpoint].state(now);
         let normal = self.service.normalise(rows, took);
         self.limiters[endpoint].end(outcome, took, normal, now);
         self.balancer.end(endpoint, outcome, normal, now);
-        if recovered {
+        if (before, after) == (BreakerState::HalfOpen, BreakerState::Closed) {
             self.balancer.recovered(endpoint);
+        }
+        if before != after {
+            self.tell(endpoint, after, class, now);
         }
         if outcome == Outcome::Answered {
             self.service.record(rows, took);
@@ -159,16 +164,36 @@ impl Endpoints {
         // Another endpoint need not be spared for the one that asked to be.
         let after = after.filter(|_| self.breakers.len() == 1);
         let wait = self.backoff.wait(retry, after, remaining, &mut self.rng)?;
-        if !self.budget.withdraw(now) {
-            self.stats.retries_refused.fetch_add(1, Relaxed);
-            return None;
+        self.withdraw(1, now).then_some(wait)
+    }
+
+    /// Whether `calls` may be sent because others failed; if so they are counted among the retries.
+    pub(super) fn withdraw(&mut self, calls: u64, now: Instant) -> bool {
+        let allowed = self.budget.withdraw(calls, now);
+        if !allowed {
+            self.stats.retries_refused.fetch_add(calls, Relaxed);
         }
-        Some(wait)
+        allowed
     }
 
     /// How long a request of `rows` rows will take.
     pub(super) fn estimate(&self, rows: usize) -> Option<Duration> {
         self.service.estimate(rows)
+    }
+
+    /// A breaker has changed, which is seldom: it stays open for a while.
+    fn tell(&self, endpoint: usize, state: BreakerState, class: Option<ErrorClass>, now: Instant) {
+        let (operator, name) = (self.operator.as_str(), self.stats.endpoints[endpoint].name());
+        match state {
+            BreakerState::Open => {
+                let until = self.breakers[endpoint].opens_until();
+                let open_for = until.map(|until| until.saturating_duration_since(now)).unwrap_or_default();
+                let class = class.map_or("slow", ErrorClass::as_str);
+                tracing::warn!(operator, endpoint = name, class, ?open_for, "circuit breaker opened");
+            }
+            BreakerState::Closed => tracing::info!(operator, endpoint = name, "circuit breaker closed"),
+            BreakerState::HalfOpen => {}
+        }
     }
 
     fn show(&self, endpoint: usize, now: Instant) {

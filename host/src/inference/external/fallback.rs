@@ -1,6 +1,5 @@
 //! What answers a row when the model does not: the links of the chain, in the order of the settings.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,28 +26,20 @@ enum Link {
 
 struct Embedded {
     session: Session,
-    name: Rc<str>,
-    version: Rc<str>,
+    name: Arc<str>,
+    version: Arc<str>,
     out: Vec<f32>,
 }
 
 /// The last answer by key, each not older than its time.
-struct Memory {
-    answers: Cache<u64, (Kept, Option<Arc<str>>)>,
-}
-
-#[derive(Clone)]
-enum Kept {
-    Numbers(Arc<[f32]>),
-    Text(Arc<str>),
-}
+type Memory = Cache<u64, (Prediction, Option<Arc<str>>)>;
 
 /// What a link gave.
 pub(super) struct Given {
     pub prediction: Prediction,
     pub source: PredictionSource,
-    pub version: Option<Rc<str>>,
-    pub model: Option<Rc<str>>,
+    pub version: Option<Arc<str>>,
+    pub model: Option<Arc<str>>,
 }
 
 impl Chain {
@@ -62,8 +53,8 @@ impl Chain {
         for link in fallback {
             match link {
                 Fallback::LastKnownGood { max_age, max_keys } => {
-                    let answers = Cache::builder().max_capacity(*max_keys).time_to_live(*max_age).build();
-                    chain.memory = Some(Memory { answers });
+                    let memory = Cache::builder().max_capacity(*max_keys).time_to_live(*max_age).build();
+                    chain.memory = Some(memory);
                     chain.links.push(Link::LastKnownGood);
                 }
                 Fallback::Embedded { model } => {
@@ -95,14 +86,11 @@ impl Chain {
     }
 
     /// The model answered a row.
-    pub(super) fn remember(&self, row: &Row, prediction: &Prediction, version: Option<&Rc<str>>) {
+    pub(super) fn remember(&self, row: &Row, prediction: &Prediction, version: Option<&Arc<str>>) {
         let (Some(memory), Some(key)) = (&self.memory, row.key()) else { return };
-        let kept = match (prediction.numbers(), prediction.text()) {
-            (Some(numbers), _) => Kept::Numbers(numbers.into()),
-            (None, Some(text)) => Kept::Text(text.into()),
-            (None, None) => return,
-        };
-        memory.answers.insert(key, (kept, version.map(|v| Arc::from(&**v))));
+        if let Some(alone) = prediction.alone() {
+            memory.insert(key, (alone, version.cloned()));
+        }
     }
 
     /// The first link that has something for the row; why those before it had nothing is nobody's
@@ -111,12 +99,8 @@ impl Chain {
         let memory = self.memory.as_ref();
         self.links.iter_mut().find_map(|link| match link {
             Link::LastKnownGood => {
-                let (kept, version) = memory?.answers.get(&row.key()?)?;
-                let prediction = match kept {
-                    Kept::Numbers(numbers) => Prediction::Numbers(Rc::from(&*numbers)),
-                    Kept::Text(text) => Prediction::Text(Rc::from(&*text)),
-                };
-                let (source, version) = (PredictionSource::LastKnownGood, version.map(|v| Rc::from(&*v)));
+                let (prediction, version) = memory?.get(&row.key()?)?;
+                let source = PredictionSource::LastKnownGood;
                 Some(Given { prediction, source, version, model: None })
             }
             Link::Embedded(embedded) => embedded.answer(row),
@@ -138,10 +122,10 @@ impl Embedded {
         self.out.clear();
         match self.session.predict(row.numbers(), 1, &mut self.out) {
             Ok(()) if self.out.iter().all(|v| v.is_finite()) => Some(Given {
-                prediction: Prediction::Numbers(Rc::from(&self.out[..])),
+                prediction: Prediction::Numbers(Arc::from(&self.out[..])),
                 source: PredictionSource::Embedded,
-                version: Some(Rc::clone(&self.version)),
-                model: Some(Rc::clone(&self.name)),
+                version: Some(Arc::clone(&self.version)),
+                model: Some(Arc::clone(&self.name)),
             }),
             Ok(()) => None,
             Err(error) => {
@@ -168,7 +152,7 @@ mod tests {
         let constant = Fallback::Constant { value: Constant::Number(0.5) };
         let mut chain = chain(&[remembered, constant], 2);
         let of = submitted(&[1.0, 2.0], &[70, 80], Instant::now());
-        chain.remember(&row(0, &of, 0), &Prediction::Numbers(Rc::from([0.1, 0.2])), Some(&"3".into()));
+        chain.remember(&row(0, &of, 0), &Prediction::Numbers(Arc::from([0.1, 0.2])), Some(&"3".into()));
         let known = chain.answer(&row(0, &of, 0)).unwrap();
         assert_eq!((known.prediction.numbers(), known.version.as_deref()), (Some(&[0.1, 0.2][..]), Some("3")));
         assert_eq!(known.source, PredictionSource::LastKnownGood);
@@ -180,7 +164,7 @@ mod tests {
     fn an_answer_that_is_too_old_is_none() {
         let mut chain = chain(&[Fallback::LastKnownGood { max_age: Duration::from_millis(1), max_keys: 100 }], 1);
         let of = submitted(&[1.0], &[70], Instant::now());
-        chain.remember(&row(0, &of, 0), &Prediction::Numbers(Rc::from([0.1])), None);
+        chain.remember(&row(0, &of, 0), &Prediction::Numbers(Arc::from([0.1])), None);
         std::thread::sleep(Duration::from_millis(5));
         assert!(chain.answer(&row(0, &of, 0)).is_none());
     }

@@ -1,12 +1,12 @@
 //! The way to servers: a request in the words of their protocol, by the client.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::rows::Request;
-use super::transport::{CallFailure, Fate, Transport};
+use super::transport::{CallFailure, Transport};
 use super::{EndpointConfig, ExternalConfig};
 use crate::inference::http::{
     self, CallError, Client, ErrorClass, Inputs, Protocol, Reply, Statuses, Verdict, Wants, protocol,
@@ -17,18 +17,23 @@ pub(super) struct Http {
     protocol: Box<dyn Protocol>,
     statuses: Statuses,
     /// As long as the last body: what the next is given room for at once.
-    usual: RefCell<usize>,
+    usual: Cell<usize>,
 }
 
 impl Http {
     pub(super) fn open(config: &ExternalConfig, endpoint: &EndpointConfig) -> Result<Self, String> {
         let protocol = protocol(&endpoint.protocol, &config.model, config.version.as_deref(), endpoint.prediction)?;
         let client = Client::new(endpoint, &*protocol, config.timeouts.connect, config.capacity)?;
-        Ok(Self { client, protocol, statuses: Statuses::new(&endpoint.classes), usual: RefCell::new(0) })
+        Ok(Self { client, protocol, statuses: Statuses::new(&endpoint.classes), usual: Cell::new(0) })
+    }
+
+    /// What the protocol takes of a row.
+    pub(super) fn wants(&self) -> Wants {
+        self.protocol.wants()
     }
 
     fn encode(&self, request: &Request) -> Result<(Bytes, http::Encoded), CallFailure> {
-        let mut body = Vec::with_capacity(*self.usual.borrow());
+        let mut body = Vec::with_capacity(self.usual.get());
         let encoded = match self.protocol.wants() {
             Wants::Tensor => {
                 let (values, rows, width) = (&request.values[..], request.rows, request.width);
@@ -42,11 +47,11 @@ impl Http {
         };
         let encoded = encoded.map_err(|unsendable| CallFailure {
             class: ErrorClass::BadRow,
-            fate: Fate::Permanent,
+            verdict: Verdict::Permanent,
             reason: unsendable.to_string(),
             bad_rows: unsendable.rows,
         })?;
-        *self.usual.borrow_mut() = body.len() + body.len() / 8;
+        self.usual.set(body.len() + body.len() / 8);
         Ok((body.into(), encoded))
     }
 }
@@ -61,11 +66,5 @@ impl Transport for Http {
 }
 
 fn failure(error: CallError) -> CallFailure {
-    let fate = match error.verdict {
-        Verdict::Retriable => Fate::Retriable,
-        Verdict::RetriableOnce => Fate::RetriableOnce,
-        Verdict::Overload { retry_after } => Fate::Overload(retry_after),
-        Verdict::Permanent => Fate::Permanent,
-    };
-    CallFailure { class: error.class, fate, reason: error.message, bad_rows: Vec::new() }
+    CallFailure::of(error.class, error.verdict, error.message)
 }

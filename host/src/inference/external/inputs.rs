@@ -15,7 +15,7 @@ use crate::record::format_type;
 /// Where a batch has what is sent; the numbers are indices of columns.
 #[derive(Debug)]
 pub(super) enum Inputs {
-    /// Numbers, this many a row where that is known.
+    /// Numbers, this many a row where that is known; else as many as most rows of a batch have.
     Tensor(Columns, Option<usize>),
     /// One text.
     Text(usize),
@@ -82,15 +82,19 @@ impl Inputs {
         }
     }
 
-    /// Reads a batch. `width` is what rows of a list have had before.
-    pub(super) fn read(&self, batch: &RecordBatch, width: &mut Option<usize>) -> Result<Read, String> {
+    /// Rows of a list have this many numbers.
+    pub(super) fn know_width(&mut self, width: usize) {
+        if let Self::Tensor(_, known) = self {
+            known.get_or_insert(width);
+        }
+    }
+
+    /// Reads a batch.
+    pub(super) fn read(&self, batch: &RecordBatch) -> Result<Read, String> {
         let changed = |Changed| "the batch is not of the schema that was checked".to_owned();
         match self {
             Self::Tensor(columns, known) => {
-                if width.is_none() {
-                    *width = known.or_else(|| columns.first_length(batch));
-                }
-                let Some(width) = *width else {
+                let Some(width) = known.or_else(|| columns.usual_length(batch)) else {
                     let rejected = (0..batch.num_rows() as u32).map(|row| (row, "it has no features".to_owned()));
                     let features = Features::Tensor { values: Vec::new(), width: 0 };
                     return Ok(Read { features, kept: Some(Vec::new()), rejected: rejected.collect() });
@@ -173,20 +177,23 @@ mod tests {
 
     fn read(batch: &RecordBatch, names: &[&str], wants: Wants) -> Read {
         let names: Vec<String> = names.iter().map(|&n| n.to_owned()).collect();
-        Inputs::of(batch.schema_ref(), &names, wants).unwrap().read(batch, &mut None).unwrap()
+        Inputs::of(batch.schema_ref(), &names, wants).unwrap().read(batch).unwrap()
     }
 
     #[test]
-    fn lists_have_the_length_of_the_first_and_others_are_rejected() {
+    fn lists_have_the_length_of_most_and_others_are_rejected() {
         let lists = ListArray::from_iter_primitive::<F32, _, _>([
             None,
-            Some(vec![Some(1.0), Some(2.0)]),
             Some(vec![Some(3.0)]),
+            Some(vec![Some(1.0), Some(2.0)]),
+            Some(vec![]),
+            Some(vec![]),
+            Some(vec![]),
             Some(vec![Some(4.0), Some(5.0)]),
         ]);
         let read = read(&batch(vec![("x", Arc::new(lists))]), &["x"], Wants::Tensor);
         assert!(matches!(&read.features, Features::Tensor { values, width: 2 } if values == &[1.0, 2.0, 4.0, 5.0]));
-        assert_eq!((read.kept, read.rejected.len()), (Some(vec![1, 3]), 2));
+        assert_eq!((read.kept, read.rejected.len()), (Some(vec![2, 6]), 5));
     }
 
     #[test]

@@ -18,10 +18,10 @@ pub(super) struct RequestLog {
 }
 
 impl RequestLog {
-    /// Logs this share of rows, chosen by where they came from.
+    /// Logs this share of rows, chosen by where they came from, and not as those that are sent.
     pub(super) fn new(share: f64, operator: &str, model: &str, version: Option<&str>) -> Self {
         let (operator, model) = (operator.to_owned(), model.to_owned());
-        Self { sample: Sample::new(share), operator, model, version: version.map(str::to_owned) }
+        Self { sample: Sample::new(share).apart(), operator, model, version: version.map(str::to_owned) }
     }
 
     pub(super) fn request(

@@ -1,9 +1,9 @@
 //! Models that answer later: in servers of their own, or embedded on a thread of their own.
 //!
 //! An operator lives on the thread of its hub (`dataflow`), where all of this runs without a lock.
-//! The way of a row: [`operator`] reads what is sent of it → [`cache`] → [`batcher`] → [`dispatch`],
-//! which asks [`endpoints`] whom to call and calls by a [`transport`] → an [`answer`], or one of the
-//! [`fallback`] chain → [`columns`].
+//! The way of a row: [`operator`] reads what is sent of it → [`cache`] → [`batcher`] → [`dispatch`] →
+//! a [`request`], which asks [`endpoints`] whom to call and calls by a [`transport`] → an [`answer`],
+//! or one of the [`fallback`] chain → [`columns`].
 
 mod answer;
 mod batcher;
@@ -18,6 +18,7 @@ mod http;
 mod inputs;
 mod log;
 mod operator;
+mod request;
 mod rows;
 mod stats;
 #[cfg(test)]

@@ -3,10 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use tokio::sync::Notify;
 
+use super::ExternalConfig;
 use super::answer::Answer;
 use super::batcher::Batcher;
 use super::binding::ExternalBinding;
@@ -15,11 +17,11 @@ use super::dispatch::{Done, Shared, now};
 use super::endpoints::Endpoints;
 use super::fallback::Chain;
 use super::log::RequestLog;
-use super::rows::{Row, Submitted};
+use super::rows::{NO_KEY, Row, Submitted};
 use super::stats::ExternalStats;
 use super::transport::Transport;
 use crate::inference::resilience::Sample;
-use crate::record::{Batch, hash_keys, key_bytes};
+use crate::record::{Batch, hash_key, key_bytes};
 
 /// Rows beyond those of the requests that can be sent, that are held ready for the next.
 const READY: usize = 32;
@@ -78,6 +80,7 @@ impl ExternalOperator {
         let config = binding.config.clone();
         let chain = Chain::open(&config.fallback, binding.prediction, &binding.models)?;
         let cache = config.cache.map(|c| RefCell::new(Answers::new(c, &config.model, config.version.as_deref())));
+        let seed = seed(&config);
         let log = RequestLog::new(config.log_sample, &config.name, &config.model, config.version.as_deref());
         let shared = Rc::new(Shared {
             endpoints: RefCell::new(Endpoints::new(&config, Arc::clone(&stats), fastrand::u64(..), now())),
@@ -86,6 +89,7 @@ impl ExternalOperator {
             cache,
             answers: RefCell::default(),
             log,
+            seed,
             stats,
             done,
             requests: Cell::new(0),
@@ -95,10 +99,18 @@ impl ExternalOperator {
             transport,
             config,
         });
+        shared.stats.requests_in_flight.store(0, Relaxed);
         tokio::task::spawn_local(look_after(Rc::clone(&shared), nudge));
         let sample = Sample::new(shared.config.sample);
-        Ok(Self(Box::new(Running { binding: Arc::clone(binding), shared, sample, width: None, answers: Vec::new() })))
+        Ok(Self(Box::new(Running { binding: Arc::clone(binding), shared, sample, answers: Vec::new() })))
     }
+}
+
+/// Stands for the operator in the names of its requests.
+fn seed(config: &ExternalConfig) -> u64 {
+    let version = config.version.as_deref().unwrap_or_default();
+    let of = [&config.name, &config.model, version, &config.features.join("\0")];
+    xxhash_rust::xxh3::xxh3_64(of.join("\0").as_bytes())
 }
 
 /// Sends rows when something has changed, or a time has come.
@@ -122,8 +134,6 @@ struct Running<T> {
     binding: Arc<ExternalBinding>,
     shared: Rc<Shared<T>>,
     sample: Sample,
-    /// Length of the lists that are sent.
-    width: Option<usize>,
     answers: Vec<Answer>,
 }
 
@@ -174,13 +184,16 @@ impl<T: Transport + 'static> Runs for Running<T> {
             // Their time runs here, so they are taken: as many as all requests together hold.
             Some(_) => shared.config.capacity.saturating_mul(each).clamp(READY, MOST_READY),
         };
-        (shared.slots(now).saturating_mul(each) + ready).saturating_sub(shared.queue.borrow().len())
+        // Rows that wait for another's answer are bounded as those that wait for their turn.
+        let waits = shared.cache.as_ref().map_or(0, |cache| cache.borrow().waits());
+        let most = if shared.cache.is_some() { shared.config.waiting.saturating_sub(waits) } else { usize::MAX };
+        (shared.slots(now).saturating_mul(each) + ready).saturating_sub(shared.queue.borrow().len()).min(most)
     }
 
     fn submit(&mut self, rows: &Batch, first: u64, place: u64) {
         let now = now();
         let wanted = self.wanted(&rows.columns, place, &rows.offsets);
-        let read = match self.binding.inputs.read(&rows.columns, &mut self.width) {
+        let read = match self.binding.inputs.read(&rows.columns) {
             Ok(read) => read,
             Err(reason) => {
                 let all = (0..rows.rows() as u64).map(|row| (first + row, Answer::rejected(&reason, None)));
@@ -195,7 +208,7 @@ impl<T: Transport + 'static> Runs for Running<T> {
         }
         let mut keys = Vec::new();
         if let Some(key) = self.binding.key {
-            hash_keys(rows.columns.column(key), &mut keys);
+            key_bytes(rows.columns.column(key), |key| keys.push(key.map_or(NO_KEY, hash_key)));
         }
         let kept = |index: u32| read.kept.as_ref().map_or(index, |kept| kept[index as usize]);
         let count = read.kept.as_ref().map_or(rows.rows(), Vec::len) as u32;

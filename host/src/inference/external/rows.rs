@@ -26,6 +26,9 @@ pub(super) enum Features {
     Objects(Vec<Map<String, Value>>),
 }
 
+/// Stands for the hash of a key that is null.
+pub(super) const NO_KEY: u64 = 0;
+
 /// Rows that were submitted together.
 #[derive(Debug)]
 pub(super) struct Submitted {
@@ -36,7 +39,7 @@ pub(super) struct Submitted {
     pub partition: u64,
     /// Place of each row in it.
     pub places: Vec<u64>,
-    /// Hash of each row's key; empty without a key column.
+    /// Hash of each row's key, [`NO_KEY`] where it is null; empty without a key column.
     pub keys: Vec<u64>,
 }
 
@@ -52,11 +55,16 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn key(&self) -> Option<u64> {
-        self.of.keys.get(self.index as usize).copied()
+        self.of.keys.get(self.index as usize).copied().filter(|&key| key != NO_KEY)
     }
 
     pub(super) fn place(&self) -> u64 {
         self.of.places.get(self.index as usize).copied().unwrap_or_default()
+    }
+
+    /// How many numbers it has; rows of one request have the same.
+    pub(super) fn width(&self) -> usize {
+        if let Features::Tensor { width, .. } = self.of.features { width } else { 0 }
     }
 
     /// Its numbers; none when it has others.
@@ -117,9 +125,9 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// What is sent of `rows`.
-    pub(super) fn of(rows: &[Row]) -> Self {
-        let mut request = Self { id: id(rows), rows: rows.len(), ..Self::default() };
+    /// What is sent of `rows`. `seed` is the operator's: another one's requests have other names.
+    pub(super) fn of(rows: &[Row], seed: u64) -> Self {
+        let mut request = Self { id: id(rows, seed), rows: rows.len(), ..Self::default() };
         for row in rows {
             match &row.of.features {
                 Features::Tensor { width, .. } => {
@@ -135,8 +143,8 @@ impl Request {
 }
 
 /// A name for these rows, made of where they came from.
-fn id(rows: &[Row]) -> String {
-    let mut hash = xxhash_rust::xxh3::Xxh3::new();
+fn id(rows: &[Row], seed: u64) -> String {
+    let mut hash = xxhash_rust::xxh3::Xxh3::with_seed(seed);
     for row in rows {
         hash.update(&row.of.partition.to_le_bytes());
         hash.update(&row.place().to_le_bytes());
@@ -167,16 +175,17 @@ pub(super) mod tests {
     fn a_request_is_named_by_where_its_rows_came_from() {
         let of = submitted(&[1.0, 2.0], &[], Instant::now());
         let again = submitted(&[1.0, 2.0], &[], Instant::now());
-        let name = |rows: &[Row]| Request::of(rows).id;
+        let name = |rows: &[Row]| Request::of(rows, 1).id;
         assert_eq!(name(&[row(7, &of, 0), row(8, &of, 1)]), name(&[row(1, &again, 0), row(2, &again, 1)]));
         assert_ne!(name(&[row(7, &of, 0)]), name(&[row(8, &of, 1)]));
+        assert_ne!(name(&[row(7, &of, 0)]), Request::of(&[row(7, &of, 0)], 2).id);
         assert_eq!(name(&[row(7, &of, 0)]).len(), 32);
     }
 
     #[test]
     fn a_request_holds_the_features_of_its_rows_in_their_order() {
         let of = submitted(&[1.0, 2.0, 3.0], &[], Instant::now());
-        let request = Request::of(&[row(0, &of, 2), row(1, &of, 0)]);
+        let request = Request::of(&[row(0, &of, 2), row(1, &of, 0)], 1);
         assert_eq!((request.rows, request.width, &request.values[..]), (2, 1, &[3.0, 1.0][..]));
     }
 }

@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 
 use super::ThreadConfig;
 use super::rows::Request;
-use super::transport::{CallFailure, Fate, Transport};
-use crate::inference::http::{ErrorClass, Outputs, Reply};
-use crate::inference::{Model, Session, Wish};
+use super::transport::{CallFailure, Transport};
+use crate::inference::http::{ErrorClass, Outputs, Reply, Verdict};
+use crate::inference::{Model, Session};
 
 pub(super) struct Thread {
     /// Dropped first: its end ends the thread.
@@ -30,12 +30,11 @@ struct Job {
 
 impl Thread {
     pub(super) fn open(model: &Arc<Model>, config: &ThreadConfig) -> Result<Self, String> {
-        let ThreadConfig { providers, allow_cpu_fallback, threads } = config.clone();
-        let wish = Wish { providers, allow_cpu_fallback, threads };
         let (jobs, queue) = unbounded::<Job>();
-        let (model, (opened, is_open)) = (Arc::clone(model), std::sync::mpsc::channel());
+        let (model, config) = (Arc::clone(model), config.clone());
+        let (opened, is_open) = std::sync::mpsc::channel();
         let body = move || {
-            let mut session = match Session::open_on(&model, &wish) {
+            let mut session = match Session::open_on(&model, &config) {
                 Ok((session, provider)) => {
                     drop(opened.send(Ok(provider)));
                     session
@@ -71,12 +70,7 @@ impl Thread {
 
 impl Transport for Thread {
     async fn call(&self, _: usize, request: &Request, _: Duration) -> Result<Reply, CallFailure> {
-        let failed = |reason: String| CallFailure {
-            class: ErrorClass::Model,
-            fate: Fate::Permanent,
-            reason,
-            bad_rows: Vec::new(),
-        };
+        let failed = |reason: String| CallFailure::of(ErrorClass::Model, Verdict::Permanent, reason);
         let (reply, answer) = oneshot::channel();
         let job = Job { values: request.values.clone(), rows: request.rows, reply };
         let gone = || failed("the model's thread has ended; please report this as a bug".into());

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::rows::Request;
-use crate::inference::http::{BadRow, ErrorClass, Reply};
+use crate::inference::http::{BadRow, ErrorClass, Reply, Verdict};
 use crate::inference::resilience::Outcome;
 
 /// A way to a model.
@@ -13,24 +13,11 @@ pub(super) trait Transport {
     async fn call(&self, endpoint: usize, request: &Request, within: Duration) -> Result<Reply, CallFailure>;
 }
 
-/// Whether another attempt is worth it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It may succeed.
-    Retriable,
-    /// It may succeed, but a second failure of this kind is final.
-    RetriableOnce,
-    /// It may succeed once there is less to do, and not before so long.
-    Overload(Option<Duration>),
-    /// It will not.
-    Permanent,
-}
-
 /// Why a call was not answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CallFailure {
     pub class: ErrorClass,
-    pub fate: Fate,
+    pub verdict: Verdict,
     /// In one line.
     pub reason: String,
     /// Rows that cannot be sent. The server was not asked then.
@@ -38,13 +25,24 @@ pub(super) struct CallFailure {
 }
 
 impl CallFailure {
+    pub(super) fn of(class: ErrorClass, verdict: Verdict, reason: impl Into<String>) -> Self {
+        Self { class, verdict, reason: reason.into(), bad_rows: Vec::new() }
+    }
+
+    /// Whether the server refused what it was sent, which may be one row's doing.
+    pub(super) fn is_of_rows(&self) -> bool {
+        use ErrorClass::{Model, Status4xx, Status5xx, TooLarge};
+        self.verdict == Verdict::Permanent && matches!(self.class, Status4xx | Status5xx | TooLarge | Model)
+    }
+
     /// What it says of the endpoint.
     pub(super) fn outcome(&self) -> Outcome {
-        match (self.fate, self.class) {
+        match (self.verdict, self.class) {
             (_, ErrorClass::BadRow) => Outcome::Cancelled,
-            (Fate::Overload(retry_after), _) => Outcome::Overloaded { retry_after },
+            (Verdict::Overload { retry_after }, _) => Outcome::Overloaded { retry_after },
             (_, ErrorClass::Timeout) => Outcome::TimedOut,
-            (_, ErrorClass::Status4xx) => Outcome::Rejected,
+            // Refused for its rows: the server is well.
+            (Verdict::Permanent, ErrorClass::Status4xx) => Outcome::Rejected,
             _ => Outcome::Failed,
         }
     }

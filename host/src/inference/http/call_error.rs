@@ -30,6 +30,11 @@ impl CallError {
     }
 
     pub(super) fn reply(label: &str, status: u16, error: ReplyError) -> Self {
-        Self::permanent(error.class, Some(status), format!("{label}: {}", error.reason))
+        let verdict = match error.class {
+            // What one server garbles another, or the same one a moment later, may say well.
+            ErrorClass::BadReply => Verdict::RetriableOnce,
+            _ => Verdict::Permanent,
+        };
+        Self { class: error.class, verdict, status: Some(status), message: format!("{label}: {}", error.reason) }
     }
 }

@@ -5,7 +5,9 @@
 //! 408 425 502 504    retriable
 //! 429 503 529        overload; Retry-After is heeded
 //! 500                retriable once: servers say it of a full queue, and of a bug
-//! all others         permanent
+//! 401 403 404 405    retriable once, at another endpoint if there is one: it is not set up as it should be
+//! 3xx                as those: redirects are not followed
+//! all others         permanent: refused for the rows that were sent
 //! ```
 
 use std::time::Duration;
@@ -53,11 +55,13 @@ impl Statuses {
             (Some((_, StatusClass::Permanent)), _) => Verdict::Permanent,
             (None, 408 | 425 | 502 | 504) => Verdict::Retriable,
             (None, 429 | 503 | 529) => overload,
-            (None, 500) => Verdict::RetriableOnce,
+            (None, 300..=399 | 401 | 403 | 404 | 405 | 500) => Verdict::RetriableOnce,
             (None, _) => Verdict::Permanent,
         };
         let class = match (verdict, head.status) {
             (Verdict::Overload { .. }, _) => ErrorClass::Overload,
+            // Refused for good, but not for its rows.
+            (_, 429 | 503 | 529) if is_permanent => ErrorClass::Overload,
             (_, 400..=499) => ErrorClass::Status4xx,
             (_, 500..=599) => ErrorClass::Status5xx,
             _ => ErrorClass::StatusOther,
@@ -83,15 +87,19 @@ mod tests {
             assert_eq!(judge(status), (Verdict::Overload { retry_after: None }, ErrorClass::Overload));
         }
         assert_eq!(judge(500), (Verdict::RetriableOnce, ErrorClass::Status5xx));
-        for status in [400, 401, 403, 404, 409, 413, 422, 499] {
+        for status in [401, 403, 404, 405] {
+            assert_eq!(judge(status), (Verdict::RetriableOnce, ErrorClass::Status4xx));
+        }
+        for status in [400, 409, 413, 422, 499] {
             assert_eq!(judge(status), (Verdict::Permanent, ErrorClass::Status4xx));
         }
         for status in [501, 505, 507] {
             assert_eq!(judge(status), (Verdict::Permanent, ErrorClass::Status5xx));
         }
-        for status in [301, 302, 308, 999] {
-            assert_eq!(judge(status), (Verdict::Permanent, ErrorClass::StatusOther));
+        for status in [301, 302, 308] {
+            assert_eq!(judge(status), (Verdict::RetriableOnce, ErrorClass::StatusOther));
         }
+        assert_eq!(judge(999), (Verdict::Permanent, ErrorClass::StatusOther));
     }
 
     #[test]
@@ -106,6 +114,7 @@ mod tests {
         assert_eq!(statuses.judge(&head(500), false), (Verdict::Overload { retry_after }, ErrorClass::Overload));
         assert_eq!(statuses.judge(&head(404), false), (Verdict::Retriable, ErrorClass::Status4xx));
         assert_eq!(statuses.judge(&head(429), false), (Verdict::Permanent, ErrorClass::Status4xx));
-        assert_eq!(statuses.judge(&head(503), true), (Verdict::Permanent, ErrorClass::Status5xx));
+        assert_eq!(statuses.judge(&head(503), true), (Verdict::Permanent, ErrorClass::Overload));
+        assert_eq!(statuses.judge(&head(400), true), (Verdict::Permanent, ErrorClass::Status4xx));
     }
 }

@@ -19,7 +19,7 @@ use hyper::body::{Body as _, Incoming};
 use super::call_error::CallError;
 use super::classify::Verdict;
 use super::connect::{Body, Connector, chain};
-use super::endpoint::{Endpoint, IDEMPOTENCY_KEY, JSON_BYTES, Target};
+use super::endpoint::{Endpoint, IDEMPOTENCY_KEY, JSON_BYTES};
 use super::error_class::ErrorClass;
 use super::pool::{Pool, Sender, Taken};
 use super::protocol::{Encoded, Head, Protocol};
@@ -102,17 +102,13 @@ impl Client {
         })
     }
 
-    /// Servers, by which they are named in [`Client::call`].
-    pub fn endpoints(&self) -> usize {
-        self.endpoints.len()
-    }
-
     /// Scheme, host and port of a server.
     pub fn label(&self, endpoint: usize) -> &str {
         &self.endpoints[endpoint].0.label
     }
 
     /// Connections made to a server since the start.
+    #[cfg(test)]
     pub fn connections_opened(&self, endpoint: usize) -> u64 {
         self.endpoints[endpoint].1.opened()
     }
@@ -130,35 +126,22 @@ impl Client {
     pub async fn call(&self, endpoint: usize, request: Request<'_>, timeout: Duration) -> Result<Response, CallError> {
         let (endpoint, pool) = &self.endpoints[endpoint];
         let phase = Cell::new(Phase::Connecting);
-        let attempt = self.attempt(endpoint, pool, &endpoint.target, Some(request), &phase);
+        let attempt = self.attempt(endpoint, pool, request, &phase);
         match tokio::time::timeout(timeout, attempt).await {
             Ok(result) => result,
             Err(_) => Err(late(endpoint, timeout, phase.get())),
         }
     }
 
-    /// Whether `endpoint` says that it is ready; none if the protocol has no question for it.
-    pub async fn is_ready(&self, endpoint: usize, timeout: Duration) -> Option<Result<bool, CallError>> {
-        let (endpoint, pool) = &self.endpoints[endpoint];
-        let target = endpoint.ready.as_ref()?;
-        let phase = Cell::new(Phase::Connecting);
-        let attempt = self.attempt(endpoint, pool, target, None, &phase);
-        Some(match tokio::time::timeout(timeout, attempt).await {
-            Ok(result) => result.map(|response| (200..300).contains(&response.head.status)),
-            Err(_) => Err(late(endpoint, timeout, phase.get())),
-        })
-    }
-
     async fn attempt(
         &self,
         endpoint: &Endpoint,
         pool: &Pool,
-        target: &Target,
-        request: Option<Request<'_>>,
+        request: Request<'_>,
         phase: &Cell<Phase>,
     ) -> Result<Response, CallError> {
         let failed = |class, what: String| CallError::transport(class, format!("{}: {what}", endpoint.label));
-        let mut message = message(endpoint, target, request)?;
+        let mut message = message(endpoint, request)?;
         let (sender, response) = loop {
             phase.set(Phase::Connecting);
             let taken = pool.take(endpoint, &self.connector).await;
@@ -171,7 +154,7 @@ impl Client {
                     sent.map(|response| (Sender::Http1(sender), response))
                 }
                 Sender::Http2(mut sender) => {
-                    *message.uri_mut() = target.absolute.clone();
+                    *message.uri_mut() = endpoint.target.absolute.clone();
                     message.headers_mut().remove(HOST);
                     let sent = sender.try_send_request(message).await;
                     sent.map(|response| (Sender::Http2(sender), response))
@@ -231,18 +214,8 @@ impl Client {
 }
 
 /// A request with its head.
-fn message(
-    endpoint: &Endpoint,
-    target: &Target,
-    request: Option<Request<'_>>,
-) -> Result<http::Request<Body>, CallError> {
+fn message(endpoint: &Endpoint, request: Request<'_>) -> Result<http::Request<Body>, CallError> {
     let mut headers = endpoint.headers.clone();
-    let Some(request) = request else {
-        let mut message = http::Request::new(Body::default());
-        *message.uri_mut() = target.origin.clone();
-        *message.headers_mut() = headers;
-        return Ok(message);
-    };
     if let Some(key) = request.idempotency_key {
         let key = HeaderValue::from_str(key).map_err(|_| {
             let message = "an idempotency key that no header can hold".to_owned();
@@ -255,7 +228,7 @@ fn message(
     }
     let mut message = http::Request::new(Body::new(request.body.clone()));
     *message.method_mut() = Method::POST;
-    *message.uri_mut() = target.origin.clone();
+    *message.uri_mut() = endpoint.target.origin.clone();
     *message.headers_mut() = headers;
     Ok(message)
 }
@@ -286,7 +259,7 @@ fn late(endpoint: &Endpoint, timeout: Duration, phase: Phase) -> CallError {
 fn broken(endpoint: &Endpoint, error: &hyper::Error, place: &str) -> CallError {
     let message = format!("{}: {} ({place})", endpoint.label, chain(error));
     if error.is_parse() {
-        return CallError::permanent(ErrorClass::BadReply, None, message);
+        return CallError { class: ErrorClass::BadReply, verdict: Verdict::RetriableOnce, status: None, message };
     }
     let class = if error.is_timeout() { ErrorClass::Timeout } else { ErrorClass::Reset };
     CallError { class, verdict: Verdict::Retriable, status: None, message }

@@ -42,8 +42,6 @@ pub(super) struct Endpoint {
     pub tls: Option<ServerName<'static>>,
     /// Where requests go: as HTTP/1.1 says it, and as HTTP/2 says it.
     pub target: Target,
-    /// Where its readiness is asked.
-    pub ready: Option<Target>,
     /// Head of each request, with a place for each header that differs.
     pub headers: HeaderMap,
 }
@@ -82,16 +80,14 @@ impl Endpoint {
         };
         let label = format!("{}://{authority}", if is_tls { "https" } else { "http" });
         let base = uri.path().trim_end_matches('/');
-        let target = |path: &str| -> Result<Target, String> {
-            let wrong = |error| format!("path `{base}{path}`: {error}");
-            Ok(Target {
-                origin: format!("{base}{path}").parse().map_err(wrong)?,
-                absolute: format!("{label}{base}{path}").parse().map_err(wrong)?,
-            })
+        let path = protocol.path();
+        let wrong = |error| format!("path `{base}{path}`: {error}");
+        let target = Target {
+            origin: format!("{base}{path}").parse().map_err(wrong)?,
+            absolute: format!("{label}{base}{path}").parse().map_err(wrong)?,
         };
         Ok(Self {
-            target: target(protocol.path())?,
-            ready: protocol.ready_path().map(target).transpose()?,
+            target,
             headers: headers(authority.as_str(), config, protocol)?,
             port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
             label,

@@ -27,7 +27,6 @@ const MAX_OUTPUTS: usize = 256;
 #[derive(Debug)]
 pub struct OpenInference {
     path: String,
-    ready_path: String,
     /// From behind the id to the shape.
     before_shape: Vec<u8>,
     /// From behind the data to the end.
@@ -60,14 +59,7 @@ impl OpenInference {
             after_data.extend_from_slice(b"}]");
         }
         after_data.push(b'}');
-        Self {
-            path: format!("{base}/infer"),
-            ready_path: format!("{base}/ready"),
-            before_shape,
-            after_data,
-            output: output.map(str::to_owned),
-            prediction,
-        }
+        Self { path: format!("{base}/infer"), before_shape, after_data, output: output.map(str::to_owned), prediction }
     }
 
     /// What is promised of a prediction.
@@ -206,10 +198,6 @@ impl Protocol for OpenInference {
 
     fn path(&self) -> &str {
         &self.path
-    }
-
-    fn ready_path(&self) -> Option<&str> {
-        Some(&self.ready_path)
     }
 
     fn encode(&self, inputs: Inputs<'_>, id: &str, out: &mut Vec<u8>) -> Result<Encoded, Unsendable> {

@@ -50,10 +50,6 @@ impl Protocol for OpenInferenceBinary {
         self.json.path()
     }
 
-    fn ready_path(&self) -> Option<&str> {
-        self.json.ready_path()
-    }
-
     fn content_type(&self) -> &'static str {
         "application/octet-stream"
     }

@@ -151,10 +151,6 @@ impl Protocol for OpenAiChat {
         "/v1/chat/completions"
     }
 
-    fn ready_path(&self) -> Option<&str> {
-        Some("/v1/models")
-    }
-
     fn encode(&self, inputs: Inputs<'_>, _: &str, out: &mut Vec<u8>) -> Result<Encoded, Unsendable> {
         let Inputs::Texts(texts) = inputs else { return Err(inputs.foreign("text")) };
         let [text] = texts else { return Err(inputs.foreign("one row a request")) };

@@ -92,10 +92,6 @@ impl Protocol for OpenAiEmbeddings {
         "/v1/embeddings"
     }
 
-    fn ready_path(&self) -> Option<&str> {
-        Some("/v1/models")
-    }
-
     fn encode(&self, inputs: Inputs<'_>, _: &str, out: &mut Vec<u8>) -> Result<Encoded, Unsendable> {
         let Inputs::Texts(texts) = inputs else { return Err(inputs.foreign("text")) };
         out.extend_from_slice(&self.before);

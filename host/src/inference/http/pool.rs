@@ -74,6 +74,7 @@ impl Pool {
     }
 
     /// Connections made since the start.
+    #[cfg(test)]
     pub fn opened(&self) -> u64 {
         self.opened.get()
     }

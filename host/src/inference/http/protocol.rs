@@ -135,7 +135,7 @@ pub struct Reply {
     pub model_version: Option<Box<str>>,
 }
 
-/// A reply that was not: no attempt with the same rows is worth it.
+/// A reply that was not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyError {
     /// [`ErrorClass::BadReply`] or [`ErrorClass::Unfinished`].
@@ -174,11 +174,6 @@ pub trait Protocol: fmt::Debug + Send + Sync {
 
     /// Path of a request below the server's base address.
     fn path(&self) -> &str;
-
-    /// Path that answers 2xx when the server can take requests, if the protocol has one.
-    fn ready_path(&self) -> Option<&str> {
-        None
-    }
 
     /// `Content-Type` of a request.
     fn content_type(&self) -> &'static str {

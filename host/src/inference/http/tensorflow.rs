@@ -23,7 +23,6 @@ use crate::inference::external::PredictionType;
 #[derive(Debug)]
 pub struct TensorFlow {
     path: String,
-    ready_path: String,
     /// Up to the rows.
     before: Vec<u8>,
     prediction: PredictionType,
@@ -46,7 +45,7 @@ impl TensorFlow {
             before.push(b',');
         }
         before.extend_from_slice(b"\"instances\":");
-        Self { path: format!("{base}:predict"), ready_path: base, before, prediction }
+        Self { path: format!("{base}:predict"), before, prediction }
     }
 }
 
@@ -83,10 +82,6 @@ impl Protocol for TensorFlow {
 
     fn path(&self) -> &str {
         &self.path
-    }
-
-    fn ready_path(&self) -> Option<&str> {
-        Some(&self.ready_path)
     }
 
     fn encode(&self, inputs: Inputs<'_>, _: &str, out: &mut Vec<u8>) -> Result<Encoded, Unsendable> {

@@ -55,10 +55,6 @@ impl Protocol for TorchServe {
         &self.path
     }
 
-    fn ready_path(&self) -> Option<&str> {
-        Some("/ping")
-    }
-
     fn encode(&self, inputs: Inputs<'_>, _: &str, out: &mut Vec<u8>) -> Result<Encoded, Unsendable> {
         let Inputs::Tensor { values, rows, width } = inputs else { return Err(inputs.foreign("numbers")) };
         if self.rows {

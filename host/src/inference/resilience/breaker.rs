@@ -196,6 +196,7 @@ impl Breaker {
     }
 
     /// What is in the window.
+    #[cfg(test)]
     pub fn counts(&mut self, now: Instant) -> BreakerCounts {
         self.window.sum(now)
     }

@@ -18,7 +18,6 @@ pub struct RetryBudget {
     floor: f64,
     requests: Window<u64>,
     retries: Window<u64>,
-    refused: u64,
 }
 
 impl RetryBudget {
@@ -29,7 +28,6 @@ impl RetryBudget {
             floor: floor * WINDOW.as_secs_f64(),
             requests: Window::new(WINDOW, now),
             retries: Window::new(WINDOW, now),
-            refused: 0,
         }
     }
 
@@ -38,13 +36,11 @@ impl RetryBudget {
         self.requests.add(now, 1);
     }
 
-    /// Whether a request may be sent again; if so it is counted.
-    pub fn withdraw(&mut self, now: Instant) -> bool {
-        let allowed = self.balance(now) >= 1.0;
+    /// Whether so many calls may be sent because others failed; if so they are counted.
+    pub fn withdraw(&mut self, calls: u64, now: Instant) -> bool {
+        let allowed = self.balance(now) >= calls as f64;
         if allowed {
-            self.retries.add(now, 1);
-        } else {
-            self.refused += 1;
+            self.retries.add(now, calls);
         }
         allowed
     }
@@ -53,11 +49,6 @@ impl RetryBudget {
     pub fn balance(&mut self, now: Instant) -> f64 {
         // A hair above, so that five times a fifth is one.
         self.share * self.requests.sum(now) as f64 + self.floor - self.retries.sum(now) as f64 + 1e-9
-    }
-
-    /// Retries that were refused since the start.
-    pub fn refused(&self) -> u64 {
-        self.refused
     }
 }
 
@@ -70,13 +61,12 @@ mod tests {
     fn a_fifth_of_the_requests_and_the_floor() {
         let start = Instant::now();
         let mut budget = RetryBudget::new(0.2, 1.0, start);
-        let taken = |budget: &mut RetryBudget, now| (0..1_000).filter(|_| budget.withdraw(now)).count();
+        let taken = |budget: &mut RetryBudget, now| (0..1_000).filter(|_| budget.withdraw(1, now)).count();
         assert_eq!(taken(&mut budget, start), 10, "ten seconds of the floor");
         for _ in 0..50 {
             budget.deposit(start);
         }
         assert_eq!(taken(&mut budget, start), 10);
-        assert_eq!(budget.refused(), 990 + 990);
         // What was deposited is forgotten with what was taken.
         assert_eq!(taken(&mut budget, start + WINDOW), 10);
     }
@@ -86,7 +76,7 @@ mod tests {
         let now = Instant::now();
         let mut budget = RetryBudget::new(0.0, 0.0, now);
         budget.deposit(now);
-        assert!(!budget.withdraw(now));
+        assert!(!budget.withdraw(1, now));
     }
 
     proptest! {
@@ -103,7 +93,7 @@ mod tests {
                 let now = start + Duration::from_millis(clock);
                 requests.extend((0..sent).map(|_| clock));
                 (0..sent).for_each(|_| budget.deposit(now));
-                let granted = (0..wanted).filter(|_| budget.withdraw(now)).count();
+                let granted = (0..wanted).filter(|_| budget.withdraw(1, now)).count();
                 retries.extend((0..granted).map(|_| clock));
                 // Retries are remembered for nine seconds at least, requests for ten at most.
                 let since = |all: &[u64], ms| all.iter().filter(|at| **at + ms > clock).count() as f64;

@@ -12,13 +12,19 @@ const SALT: u64 = 0x6d69_6c6c_7374_7265;
 pub struct Sample {
     /// Hashes below are in; 2^64 is all of them.
     below: u128,
+    salt: u64,
 }
 
 impl Sample {
     /// A share from 0 to 1.
     pub fn new(share: f64) -> Self {
         // 2^64 and its product with a share are exact in an f64, but for bits below one row in 2^53.
-        Self { below: (share.clamp(0.0, 1.0) * 18_446_744_073_709_551_616.0) as u128 }
+        Self { below: (share.clamp(0.0, 1.0) * 18_446_744_073_709_551_616.0) as u128, salt: SALT }
+    }
+
+    /// The same share of rows that are chosen without regard to those of [`Self::new`].
+    pub fn apart(self) -> Self {
+        Self { salt: !SALT, ..self }
     }
 
     /// Whether all rows are in.
@@ -28,7 +34,7 @@ impl Sample {
 
     /// Whether the row with this key is in.
     pub fn has(&self, key: &[u8]) -> bool {
-        u128::from(xxh3_64_with_seed(key, SALT)) < self.below
+        u128::from(xxh3_64_with_seed(key, self.salt)) < self.below
     }
 
     /// Whether the row at this place of a partition is in.
@@ -58,6 +64,13 @@ mod tests {
         let sample = Sample::new(0.1);
         let chosen: Vec<u64> = (0..100).filter(|i| sample.has_place(0, *i)).collect();
         assert_eq!(chosen, [11, 21, 30, 31, 45, 47, 52, 61, 64, 70, 85, 91]);
+    }
+
+    #[test]
+    fn a_sample_apart_is_independent_of_the_first() {
+        let (one, other) = (Sample::new(0.1), Sample::new(0.1).apart());
+        let both = (0..100_000).filter(|i| one.has_place(3, *i) && other.has_place(3, *i)).count();
+        assert!((850..1_150).contains(&both), "{both}");
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use crate::epoch::{GenerationState, ModelState};
 use crate::record::SinkState;
 
 fn folder() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/epoch/testdata/log-1"))
+    crate::testdata("src/epoch/testdata/log-1")
 }
 
 fn kafka() -> Decider {

@@ -42,10 +42,8 @@ fn a_request_is_that_of_the_protocol() {
 #[test]
 fn the_version_is_in_the_path_only_when_it_is_asked_for() {
     assert_eq!(oip().path(), "/v2/models/m/infer");
-    assert_eq!(oip().ready_path(), Some("/v2/models/m/ready"));
     let versioned = OpenInference::new("a/b", Some("3"), "x", None, NUMBERS);
     assert_eq!(versioned.path(), "/v2/models/a%2Fb/versions/3/infer");
-    assert_eq!(versioned.ready_path(), Some("/v2/models/a%2Fb/versions/3/ready"));
 }
 
 #[test]

@@ -41,7 +41,6 @@ fn versions_are_numbers_or_labels() {
     assert_eq!(path(None), "/v1/models/m:predict");
     assert_eq!(path(Some("3")), "/v1/models/m/versions/3:predict");
     assert_eq!(path(Some("canary")), "/v1/models/m/labels/canary:predict");
-    assert_eq!(tensorflow(NUMBERS).ready_path(), Some("/v1/models/m"));
 }
 
 #[test]

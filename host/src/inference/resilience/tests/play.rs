@@ -231,7 +231,7 @@ impl Play {
             }
             _ => {
                 second.timeouts += u64::from(outcome == Outcome::TimedOut);
-                let again = request.attempts < self.script.retry.attempts && self.budget.withdraw(now);
+                let again = request.attempts < self.script.retry.attempts && self.budget.withdraw(1, now);
                 let remaining = request.deadline.saturating_duration_since(now);
                 let wait = self.backoff.wait(request.attempts - 1, None, remaining, &mut self.rng);
                 match wait.filter(|_| again) {

@@ -46,7 +46,7 @@ proptest! {
                         continue;
                     }
                     Step::Retry => {
-                        prop_assert_eq!(ours.withdraw(now), theirs.withdraw(), "step {} after {:?}", at, now - start);
+                        prop_assert_eq!(ours.withdraw(1, now), theirs.withdraw(), "step {} after {:?}", at, now - start);
                         continue;
                     }
                     Step::Second if seconds < 8 => 1,

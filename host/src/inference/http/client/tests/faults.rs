@@ -80,7 +80,7 @@ async fn a_server_that_hangs_up_on_everyone_is_not_called_without_a_pause() {
 async fn what_is_not_http_is_no_reply() {
     for reply in [&b"\x15\x03\x01\x00\x02\x02\x50 and more that no one can read\r\n\r\n"[..], b"HTTP/1.1 abc\r\n\r\n"] {
         let error = scripted(reply).await;
-        assert_eq!((error.class, error.verdict), (ErrorClass::BadReply, Verdict::Permanent), "{error}");
+        assert_eq!((error.class, error.verdict), (ErrorClass::BadReply, Verdict::RetriableOnce), "{error}");
     }
 }
 

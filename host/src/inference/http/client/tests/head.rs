@@ -63,19 +63,3 @@ async fn an_idempotency_key_that_no_header_can_hold_is_refused() {
     let error = client.call(0, request, LONG).await.unwrap_err();
     assert_eq!((error.class, error.verdict), (ErrorClass::BadRow, Verdict::Permanent));
 }
-
-#[tokio::test]
-async fn readiness_is_asked_where_the_protocol_says() {
-    let ready = |request: &http::Request<Bytes>| match (request.method().as_str(), request.uri().path()) {
-        ("GET", "/v2/models/m/ready") => answer(200, ""),
-        _ => answer(404, ""),
-    };
-    let (url, _) = serve(false, ready).await;
-    assert!(client(&url).is_ready(0, LONG).await.unwrap().unwrap());
-    let (url, _) = serve(false, |_| answer(503, "loading")).await;
-    assert!(!client(&url).is_ready(0, LONG).await.unwrap().unwrap());
-    let mut config = config(&url);
-    config.protocol =
-        ProtocolConfig::Template { path: "/x".into(), body: "{}".into(), prediction: "/a".into(), version: None };
-    assert!(made(&config).unwrap().is_ready(0, LONG).await.is_none());
-}

@@ -63,7 +63,10 @@ async fn a_redirect_is_not_followed() {
     };
     let (url, _) = serve(false, redirect).await;
     let error = asked(&url).await.unwrap_err();
-    assert_eq!((error.class, error.verdict, error.status), (ErrorClass::StatusOther, Verdict::Permanent, Some(307)));
+    assert_eq!(
+        (error.class, error.verdict, error.status),
+        (ErrorClass::StatusOther, Verdict::RetriableOnce, Some(307))
+    );
     assert!(seen.lock().unwrap().is_empty());
 }
 
@@ -109,13 +112,13 @@ async fn a_body_in_pieces_is_put_together() {
 }
 
 #[tokio::test]
-async fn a_good_reply_is_a_prediction_and_a_bad_one_is_permanent() {
+async fn a_good_reply_is_a_prediction_and_a_bad_one_is_asked_for_once_more() {
     let good = r#"{"outputs":[{"name":"score","shape":[1],"datatype":"FP32","data":[0.5]}]}"#;
     let (url, _) = serve(false, move |_| answer(200, good)).await;
     assert!(asked(&url).await.is_ok());
     let (url, _) = serve(false, |_| answer(200, r#"{"outputs":[{"na"#)).await;
     let error = asked(&url).await.unwrap_err();
-    assert_eq!((error.class, error.verdict, error.status), (ErrorClass::BadReply, Verdict::Permanent, Some(200)));
+    assert_eq!((error.class, error.verdict, error.status), (ErrorClass::BadReply, Verdict::RetriableOnce, Some(200)));
     let (url, _) = serve(false, |_| answer(204, "")).await;
     assert_eq!(asked(&url).await.unwrap_err().class, ErrorClass::BadReply);
 }
@@ -141,6 +144,6 @@ async fn a_spent_quota_is_permanent_though_its_status_is_that_of_a_busy_server()
     let mut config = config(&url);
     config.protocol = ProtocolConfig::OpenAiEmbeddings;
     let error = asked_as(config).await.unwrap_err();
-    assert_eq!((error.class, error.verdict), (ErrorClass::Status4xx, Verdict::Permanent));
+    assert_eq!((error.class, error.verdict), (ErrorClass::Overload, Verdict::Permanent));
     assert!(error.message.ends_with("You exceeded your quota. (insufficient_quota)"), "{error}");
 }

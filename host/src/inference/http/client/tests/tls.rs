@@ -15,7 +15,7 @@ use super::server::{Seen, answer, listen, speak};
 use super::*;
 
 fn file(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/inference/testdata/tls")).join(name)
+    crate::testdata("src/inference/testdata/tls").join(name)
 }
 
 /// A server that speaks one version of HTTP.
