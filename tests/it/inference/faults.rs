@@ -11,10 +11,15 @@ const FAST: &str = "[operator.score.retry]\nattempts = 4\nbase = \"5ms\"\nbudget
 
 /// Runs 60 rows against a server with these rules.
 fn with(rules: &[Rule], operator: &str, more: &str) -> (millstream_tests::Job, Value, ModelServer) {
+    faulty(rules, operator, &format!("{FAST}{more}"))
+}
+
+/// The same with all of the further tables.
+fn faulty(rules: &[Rule], operator: &str, more: &str) -> (millstream_tests::Job, Value, ModelServer) {
     let script = rules.iter().fold(Script::default(), |script, rule| script.rule(rule));
     let server = ModelServer::start(script);
     let operator = format!("{TENSOR}\n{operator}");
-    let job = job(&pipeline(&operator, &endpoint(&server.url()), &format!("{FAST}{more}")), 60);
+    let job = job(&pipeline(&operator, &endpoint(&server.url()), more), 60);
     let report = run(&job);
     (job, report, server)
 }
@@ -23,6 +28,9 @@ fn with(rules: &[Rule], operator: &str, more: &str) -> (millstream_tests::Job, V
 fn what_may_pass_is_tried_again() {
     let refused = || Fault::Status(503, Some("0".into()));
     for fault in [
+        Fault::Malformed,
+        Fault::Status(404, None),
+        Fault::Redirect("http://127.0.0.1:1/".into()),
         Fault::ResetBeforeHead,
         Fault::ResetAfterHead,
         Fault::CloseBeforeHead,
@@ -58,8 +66,10 @@ fn what_will_not_pass_goes_to_the_dead_letters_with_its_reason() {
         (Fault::Redirect("http://127.0.0.1:1/".into()), "status_other"),
     ] {
         let name = format!("{fault:?}");
-        let breaker = "[operator.score.breaker]\nmin_calls = 1000\nconsecutive = 0\n";
-        let (job, report, _server) = with(&[Rule::nth(fault, 30)], "", breaker);
+        // A garbled reply would be asked for once more.
+        let once =
+            "[operator.score.retry]\nattempts = 1\n[operator.score.breaker]\nmin_calls = 1000\nconsecutive = 0\n";
+        let (job, report, _server) = faulty(&[Rule::nth(fault, 30)], "", once);
         assert_eq!(report["dead_lettered"], 1, "{name}: {report}");
         assert_eq!(out(&job).len(), 59, "{name}");
         let letter = &job.rows("rejected.jsonl")[0];

@@ -9,6 +9,7 @@
 mod completions;
 mod group;
 mod outgoing;
+mod pace;
 mod stage;
 mod table;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::group::{Group, Queued};
 use super::outgoing::{Outgoing, of_one_partition, place};
+use super::pace::Pace;
 use super::table::{Order, Table};
 use super::{AsyncOperator, AsyncPart, Completions, HubStats, Submission};
 use crate::dataflow::budget::Budget;
@@ -88,6 +89,7 @@ impl Hub {
                 last: false,
                 queued: 0,
                 full_since: None,
+                pace: Pace::new(Instant::now()),
                 done: Vec::new(),
                 ready: Vec::new(),
             };
@@ -124,6 +126,7 @@ struct Running {
     queued: usize,
     /// Since when rows wait because the operator is full.
     full_since: Option<Instant>,
+    pace: Pace,
     done: Vec<u64>,
     ready: Vec<super::table::Ready<Group>>,
 }
@@ -144,6 +147,10 @@ impl Running {
             self.count();
             if self.last && self.table.is_empty() && self.queue.is_empty() {
                 self.end_epoch(true)?;
+            }
+            if let Some(round) = self.pace.round(Instant::now()) {
+                tokio::time::sleep(round).await;
+                continue;
             }
             let held = self.table.has_ready();
             tokio::select! {
@@ -253,6 +260,7 @@ impl Running {
         while self.table.has_ready() && !self.outgoing.budget.is_full() {
             self.ready.clear();
             self.table.take_ready(BLOCK_ROWS, &mut self.ready);
+            self.pace.count(self.ready.len());
             if self.order == Order::Unordered || (self.order == Order::Key && of_one_partition(&self.ready)) {
                 // Longer blocks. Rows of a key and partition are in this order already.
                 self.ready.sort_unstable_by_key(place);

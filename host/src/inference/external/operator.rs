@@ -23,9 +23,10 @@ use super::transport::Transport;
 use crate::inference::resilience::Sample;
 use crate::record::{Batch, hash_key, key_bytes};
 
-/// Rows beyond those of the requests that can be sent, that are held ready for the next.
-const READY: usize = 32;
-/// Such rows at most, where the time that they wait is bounded.
+/// Requests whose rows are held ready beyond those that can be sent: as many as may end before the hub
+/// looks again.
+const READY: usize = 64;
+/// Such rows at most.
 const MOST_READY: usize = 16_384;
 /// Rows taken at once while the chain answers them.
 const REFUSED: usize = 256;
@@ -180,7 +181,7 @@ impl<T: Transport + 'static> Runs for Running<T> {
         }
         let each = shared.config.batch.max_rows.max(1);
         let ready = match shared.config.timeouts.queue {
-            None => each.max(READY),
+            None => each.saturating_mul(READY).min(MOST_READY),
             // Their time runs here, so they are taken: as many as all requests together hold.
             Some(_) => shared.config.capacity.saturating_mul(each).clamp(READY, MOST_READY),
         };

@@ -211,13 +211,7 @@ impl<T: Transport + 'static> Shared<T> {
         let endpoint = grant.endpoint;
         let (rows, outcome) = (request.rows, (Outcome::Cancelled, None));
         let mut ended = Ended { shared: self, grant: Some(grant), rows, outcome };
-        let result = match tokio::time::timeout(within, self.transport.call(endpoint, request, within)).await {
-            Ok(result) => result,
-            Err(_) => {
-                let reason = format!("no answer within {within:?}");
-                Err(CallFailure::of(ErrorClass::Timeout, Verdict::Retriable, reason))
-            }
-        };
+        let result = self.transport.call(endpoint, request, within).await;
         ended.outcome = match &result {
             Ok(_) => (Outcome::Answered, None),
             // Cut short by the row's own time: that the answer did not come is not the server's fault.

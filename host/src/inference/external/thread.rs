@@ -69,13 +69,14 @@ impl Thread {
 }
 
 impl Transport for Thread {
-    async fn call(&self, _: usize, request: &Request, _: Duration) -> Result<Reply, CallFailure> {
+    async fn call(&self, _: usize, request: &Request, within: Duration) -> Result<Reply, CallFailure> {
         let failed = |reason: String| CallFailure::of(ErrorClass::Model, Verdict::Permanent, reason);
         let (reply, answer) = oneshot::channel();
         let job = Job { values: request.values.clone(), rows: request.rows, reply };
         let gone = || failed("the model's thread has ended; please report this as a bug".into());
         self.jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or_else(gone)?;
-        answer.await.map_err(|_| gone())?.map_err(failed)
+        let answer = tokio::time::timeout(within, answer).await.map_err(|_| CallFailure::late(within))?;
+        answer.map_err(|_| gone())?.map_err(failed)
     }
 }
 

@@ -9,7 +9,8 @@ use crate::inference::resilience::Outcome;
 
 /// A way to a model.
 pub(super) trait Transport {
-    /// Asks an endpoint. Dropping the call gives it up.
+    /// Asks an endpoint, which fails as [`CallFailure::late`] when it takes longer than `within`. Dropping
+    /// the call gives it up.
     async fn call(&self, endpoint: usize, request: &Request, within: Duration) -> Result<Reply, CallFailure>;
 }
 
@@ -27,6 +28,11 @@ pub(super) struct CallFailure {
 impl CallFailure {
     pub(super) fn of(class: ErrorClass, verdict: Verdict, reason: impl Into<String>) -> Self {
         Self { class, verdict, reason: reason.into(), bad_rows: Vec::new() }
+    }
+
+    /// No answer came within the time for it.
+    pub(super) fn late(within: Duration) -> Self {
+        Self::of(ErrorClass::Timeout, Verdict::Retriable, format!("no answer within {within:?}"))
     }
 
     /// Whether the server refused what it was sent, which may be one row's doing.

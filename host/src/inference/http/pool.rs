@@ -120,7 +120,9 @@ impl Pool {
     }
 
     async fn open(&self, endpoint: &Endpoint, connector: &Connector) -> Result<Taken, String> {
-        let opened = connector.open(endpoint).await?;
+        // Apart, and seldom: with handshakes in it each request would have room for one, seven kilobytes
+        // that are copied with it.
+        let opened = Box::pin(connector.open(endpoint)).await?;
         self.opened.set(self.opened.get() + 1);
         let (speaks, sender) = match opened {
             Opened::Http1(sender) => (Speaks::Http1, Sender::Http1(sender)),

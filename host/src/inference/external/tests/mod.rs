@@ -109,7 +109,7 @@ struct Scripted {
 }
 
 impl Transport for Scripted {
-    async fn call(&self, endpoint: usize, request: &Request, _: Duration) -> Result<Reply, CallFailure> {
+    async fn call(&self, endpoint: usize, request: &Request, within: Duration) -> Result<Reply, CallFailure> {
         let (wait, result) = (self.script)(endpoint, request);
         let seen = &self.seen;
         seen.calls.set(seen.calls.get() + 1);
@@ -123,7 +123,10 @@ impl Transport for Scripted {
             }
         }
         let _leaves = Leaves(&seen.in_flight);
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(wait.min(within)).await;
+        if wait > within {
+            return Err(CallFailure::late(within));
+        }
         result.map(|values| Reply { outputs: Outputs::Numbers { values, width: 1 }, model_version: None })
     }
 }

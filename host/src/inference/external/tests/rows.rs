@@ -19,11 +19,11 @@ fn a_row_is_answered_with_where_its_prediction_came_from() {
 fn no_more_requests_are_in_flight_than_the_capacity_and_room_is_theirs() {
     stopped(async {
         let mut bench = Bench::new(&config(), script(|_, r| (50 * MS, answers(r))));
-        assert_eq!(bench.operator.room(), 10 + 32);
-        bench.submit(&(0..42).map(|i| i as f32).collect::<Vec<_>>());
+        assert_eq!(bench.operator.room(), 10 + 64);
+        bench.submit(&(0..74).map(|i| i as f32).collect::<Vec<_>>());
         assert_eq!(bench.operator.room(), 0);
-        assert_eq!(bench.answered(42).await.len(), 42);
-        assert_eq!((bench.seen.most.get(), bench.seen.calls.get()), (10, 42));
+        assert_eq!(bench.answered(74).await.len(), 74);
+        assert_eq!((bench.seen.most.get(), bench.seen.calls.get()), (10, 74));
         assert!(bench.elapsed() >= 250 * MS);
     });
 }
