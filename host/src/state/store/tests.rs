@@ -108,9 +108,10 @@ fn an_epoch_is_applied_once_and_in_order() {
 
 #[test]
 fn epochs_that_are_applied_together_count_as_the_last_of_them() {
+    type Changes<'a> = &'a [(&'a str, Option<(i64, &'a str)>)];
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), &["a"]).unwrap();
-    let epochs: [&[(&str, Option<(i64, &str)>)]; 3] = [
+    let epochs: [Changes<'_>; 3] = [
         &[("k", Some((NEVER, "first"))), ("gone", Some((NEVER, "x"))), ("kept", Some((NEVER, "kept")))],
         &[("k", Some((NEVER, "second"))), ("gone", None), ("back", None)],
         &[("k", Some((NEVER, "third"))), ("back", Some((NEVER, "back")))],
