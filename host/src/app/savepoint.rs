@@ -182,7 +182,7 @@ fn materialise(pipeline: &Pipeline, storage: &Storage, work: &Path) -> Result<(P
             drop(store);
             store = open(&read.operators)?;
         }
-        store.apply(epoch, &slots).map_err(checkpoint::Error::from)?;
+        store.apply(epoch, slots).map_err(checkpoint::Error::from)?;
         let header = serde_json::to_value(&read);
         record = Some(header.map_err(|e| Interim::Failed(Error::Failed(format!("the record of epoch {epoch}: {e}"))))?);
     }

@@ -35,7 +35,7 @@ fn write_fixtures() {
         }
         slots
     });
-    store.apply(42, &slots).unwrap();
+    store.apply(42, slots.into()).unwrap();
     let header = serde_json::json!({
         "epoch": 42, "parent": 41, "run": 1, "committed": 41,
         "sources": { "in": [{ "partition": "in.jsonl", "next": 1001 }] },

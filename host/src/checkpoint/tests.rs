@@ -72,7 +72,7 @@ pub(super) fn write(store: &Store, operator: &str, epoch: u64, keys: std::ops::R
         let key = format!("key {key}");
         slots.push(key_group(hash_key(key.as_bytes())), key.as_bytes(), Some((3, NEVER, slot.as_bytes())));
     }
-    store.apply(epoch, &[slots]).unwrap();
+    store.apply(epoch, vec![slots]).unwrap();
 }
 
 pub(super) fn content(state: &SavedState) -> Content {

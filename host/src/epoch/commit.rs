@@ -52,6 +52,8 @@ impl Gathered {
 pub struct Done {
     /// Its number.
     pub epoch: u64,
+    /// The newest epoch that is in the store; of those behind it, the store has nothing yet.
+    pub applied: u64,
     /// Whether it left a record; one in which nothing changed does not.
     pub recorded: bool,
     /// From its barrier until everything was gathered.
@@ -62,7 +64,7 @@ pub struct Done {
     pub prepare: Duration,
     /// Until it was decided.
     pub commit: Duration,
-    /// Until its state was in the store.
+    /// Until the store had taken its state.
     pub apply: Duration,
     /// Bytes of its record.
     pub bytes: u64,
@@ -99,7 +101,8 @@ impl Commit for Forget {
         for (_, prepared) in gathered.sinks {
             drop(prepared.sync);
         }
-        Ok(Done { epoch: gathered.epoch, recorded: true, barrier: gathered.barrier, ..Done::default() })
+        let epoch = gathered.epoch;
+        Ok(Done { epoch, applied: epoch, recorded: true, barrier: gathered.barrier, ..Done::default() })
     }
 
     fn remembers(&self) -> bool {

@@ -104,11 +104,18 @@ pub trait State {
     /// The epoch that it holds.
     fn applied(&self) -> Held;
 
-    /// Takes the slots of a committed epoch, with its number and its record's checksum, as one step.
+    /// Takes the slots of a committed epoch, with its number and its record's checksum. It may hold them
+    /// later, together with those of the next epochs, but each epoch as a whole.
     ///
     /// # Errors
     /// Why it could not.
-    fn apply(&mut self, committed: Committed, slots: &[DirtySlots]) -> Result<(), String>;
+    fn apply(&mut self, committed: Committed, slots: Vec<DirtySlots>) -> Result<(), String>;
+
+    /// From now on it holds all that it took.
+    ///
+    /// # Errors
+    /// Why it does not.
+    fn settle(&mut self) -> Result<(), String>;
 
     /// Puts a snapshot of an epoch in the place of what it holds.
     ///
@@ -167,12 +174,13 @@ impl<L: EpochLog, D: Decision, S: State> Committer<L, D, S> {
         self.committed
     }
 
-    /// Brings one epoch through. Its parent is the newest committed epoch.
+    /// Brings one epoch through. Its parent is the newest committed epoch. The slots are the state's
+    /// once the epoch is committed.
     ///
     /// # Errors
     /// What to do; the epoch is not committed, or nobody knows. After [`Action::Retry`] the same call
     /// may be made again; after anything else this committer takes no more epochs.
-    pub fn commit(&mut self, record: &EpochRecord, slots: &[DirtySlots]) -> Result<Steps, Action> {
+    pub fn commit(&mut self, record: &EpochRecord, slots: &mut Vec<DirtySlots>) -> Result<Steps, Action> {
         let begun = Instant::now();
         crash_point!("epoch-before-prepare");
         let durable = self.log.append(record, slots).map_err(|error| refused(&error))?;
@@ -194,7 +202,7 @@ impl<L: EpochLog, D: Decision, S: State> Committer<L, D, S> {
         // A committed epoch that the state does not take is replayed from the log.
         let stopped =
             |error| Action::Stop(format!("epoch {} is committed, but not in the state: {error}", record.epoch));
-        self.state.apply(committed, slots).map_err(stopped)?;
+        self.state.apply(committed, std::mem::take(slots)).map_err(stopped)?;
         crash_point!("epoch-after-apply");
         Ok(Steps { prepare: prepared - begun, commit: decided - prepared, apply: decided.elapsed(), bytes })
     }

@@ -296,7 +296,7 @@ impl Steer<'_> {
 
     fn settle(&self, s: &mut Steering, done: Done) {
         s.ahead -= 1;
-        self.network.applied(done.epoch);
+        self.network.applied(done.applied);
         self.network.committed(done.epoch);
         if done.recorded {
             self.network.stats().epoch_committed();

@@ -80,9 +80,10 @@ pub fn recover<L: EpochLog, D: Decision, S: State>(
         for &committed in replay {
             let epoch = committed.epoch();
             let (_, slots) = log.read(epoch)?;
-            state.apply(committed, &slots).map_err(|reason| RecoveryError::State { epoch, reason })?;
+            state.apply(committed, slots).map_err(|reason| RecoveryError::State { epoch, reason })?;
         }
     }
     let committed = resolution.committed();
+    state.settle().map_err(|reason| RecoveryError::State { epoch: committed, reason })?;
     Ok((Committer::new(log, decision, state, committed), resolution))
 }

@@ -15,7 +15,7 @@ use crate::record::KEY_GROUPS;
 const DELETED: u32 = u32::MAX;
 
 /// Changed slots of one (operator, worker), of one epoch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DirtySlots {
     operator: OperatorId,
     epoch: u64,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Recorded;
 use super::journal::Numbers;
@@ -11,6 +12,12 @@ use crate::config::Pipeline;
 use crate::epoch::protocol::{Committed, Held};
 use crate::epoch::{EpochRecord, State};
 use crate::state::{self, DirtySlots, Store};
+
+/// Epochs are applied together for so long: a key that changes all the time is then written once a
+/// second and not once an epoch. Epochs of a second are applied one by one.
+const GATHER: Duration = Duration::from_millis(750);
+/// Bytes of slots that wait to be applied, at most.
+const GATHERED_BYTES: usize = 32 << 20;
 
 pub(super) struct Database {
     config: state::Config,
@@ -23,6 +30,8 @@ pub(super) struct Database {
     pub recent: Arc<RecentRecords>,
     /// Header of the record that is applied next.
     pub next: Option<serde_json::Value>,
+    /// When the store last held all that it had taken.
+    settled: Instant,
 }
 
 impl Database {
@@ -36,6 +45,7 @@ impl Database {
             store: Mutex::default(),
             recent: Arc::default(),
             next: None,
+            settled: Instant::now(),
         }
     }
 
@@ -69,6 +79,11 @@ impl Database {
         self.store.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Applies what was taken when that was a while ago.
+    pub(super) fn settle_when_due(&mut self) -> Result<(), String> {
+        if self.settled.elapsed() < GATHER { Ok(()) } else { self.settle() }
+    }
+
     /// The epoch that the store holds has this record.
     pub(super) fn remember(&self, record: &EpochRecord, checksum: u32) {
         if let Ok(header) = serde_json::to_value(record) {
@@ -86,12 +101,18 @@ impl State for Database {
         self.store().map_or_else(Held::default, held)
     }
 
-    fn apply(&mut self, committed: Committed, slots: &[DirtySlots]) -> Result<(), String> {
+    fn apply(&mut self, committed: Committed, slots: Vec<DirtySlots>) -> Result<(), String> {
         let store = self.open().map_err(|e| e.to_string())?;
         if let Some(header) = self.next.take() {
             self.recent.push(committed.epoch(), Recorded { header, checksum: committed.checksum() });
         }
-        store.apply_record(committed.epoch(), committed.checksum(), slots).map_err(|e| e.to_string())
+        let taken = store.take(committed.epoch(), Some(committed.checksum()), slots).map_err(|e| e.to_string())?;
+        if taken >= GATHERED_BYTES { self.settle() } else { self.settle_when_due() }
+    }
+
+    fn settle(&mut self) -> Result<(), String> {
+        self.settled = Instant::now();
+        self.store().map_or(Ok(()), |store| store.settle().map_err(|e| e.to_string()))
     }
 
     fn restore(&mut self, snapshot: u64) -> Result<(), String> {

@@ -112,7 +112,11 @@ impl Durable {
     }
 
     /// Commits, and waits as long as the disk has no room.
-    fn bring_through(&mut self, record: &EpochRecord, slots: &[crate::state::DirtySlots]) -> Result<Steps, Failure> {
+    fn bring_through(
+        &mut self,
+        record: &EpochRecord,
+        slots: &mut Vec<crate::state::DirtySlots>,
+    ) -> Result<Steps, Failure> {
         let mut told: Option<Instant> = None;
         loop {
             self.committer.state.next = serde_json::to_value(record).ok();
@@ -137,9 +141,19 @@ impl Durable {
         self.committer.decision.transactor().map_or(Ok(()), begin)
     }
 
+    /// The epoch that the state holds, when this one is committed.
+    fn applied(&self, epoch: u64) -> u64 {
+        self.committer.state.store().map_or(epoch, |store| store.applied_epoch())
+    }
+
+    fn settle_when_due(&mut self) -> Result<(), Failure> {
+        self.committer.state.settle_when_due().map_err(|e| Failure::new("state", e))
+    }
+
     /// What is done beside the epochs.
     fn look_after(&mut self) -> Result<(), Failure> {
         let committed = self.committer.committed();
+        let applied = self.applied(committed);
         let Some(snapshots) = &mut self.snapshots else { return Ok(()) };
         match snapshots.finished() {
             Some(Ok(info)) => {
@@ -153,7 +167,7 @@ impl Durable {
             Some(Err(error)) => tracing::warn!(%error, "no snapshot could be taken"),
             None => {}
         }
-        snapshots.tick(Instant::now(), committed, self.committer.log.appended);
+        snapshots.tick(Instant::now(), applied, self.committer.log.appended);
         Ok(())
     }
 
@@ -172,7 +186,7 @@ impl Durable {
 
 impl Commit for Durable {
     fn commit(&mut self, gathered: Gathered) -> Result<Done, Failure> {
-        let Gathered { epoch, positions, dirty, in_flight, watermark, sinks, began, barrier } = gathered;
+        let Gathered { epoch, positions, mut dirty, in_flight, watermark, sinks, began, barrier } = gathered;
         let queue = began.elapsed().saturating_sub(barrier);
         let names = || self.parts.sources.iter().cloned();
         let is_open = |partitions: &Vec<Standing>| {
@@ -203,7 +217,9 @@ impl Commit for Durable {
             .is_some_and(|last| last.sources == sources && last.sinks == states && last.in_flight == rows_in_flight);
         if same && dirty.is_empty() && syncs.is_empty() {
             self.open_next(epoch)?;
+            self.settle_when_due()?;
             self.look_after()?;
+            done.applied = self.applied(epoch);
             return Ok(done);
         }
         let synced = Instant::now();
@@ -213,9 +229,8 @@ impl Commit for Durable {
         let mut record = self.record(epoch, sources, states);
         record.in_flight = rows_in_flight;
         self.committer.decision.offsets(&open);
-        let steps = self.bring_through(&record, &dirty)?;
+        let steps = self.bring_through(&record, &mut dirty)?;
         self.open_next(epoch)?;
-        drop(dirty);
         if let Some(store) = self.committer.state.store()
             && let Some(watermark) = watermark.filter(|&w| w != i64::MIN)
         {
@@ -227,6 +242,7 @@ impl Commit for Durable {
         self.last = Some(record);
         self.look_after()?;
         done.recorded = true;
+        done.applied = self.applied(epoch);
         (done.prepare, done.commit, done.apply) = (synced + steps.prepare, steps.commit, steps.apply);
         done.bytes = steps.bytes;
         Ok(done)
@@ -234,7 +250,7 @@ impl Commit for Durable {
 
     fn close(&mut self) {
         if let Some(store) = self.committer.state.store()
-            && let Err(error) = store.flush()
+            && let Err(error) = store.settle().and_then(|()| store.flush())
         {
             // The log has it.
             tracing::warn!(%error, "the state could not be flushed; the next start replays the epoch log");

@@ -134,7 +134,7 @@ impl Host<'_> {
         let slots = [slots];
         self.log.append(&record, &slots).unwrap();
         if committed {
-            self.store.apply(epoch, &slots).unwrap();
+            self.store.apply(epoch, slots.into()).unwrap();
         }
     }
 

@@ -71,7 +71,7 @@ impl Savepoint {
             restored.operators.push(name.clone());
             restored.slots += state.slots;
         }
-        store.apply(epoch, &[])?;
+        store.apply(epoch, Vec::new())?;
         store.flush()?;
         drop(store);
         publish_folder(&database, &config.path)?;

@@ -183,7 +183,7 @@ fn a_key_group_of_many_slots_has_several_blocks() {
     let large = vec![7; 400 << 10];
     let keys = (0u32..).map(u32::to_le_bytes).filter(|key| key_group(hash_key(key)) == 5);
     keys.take(7).for_each(|key| slots.push(5, &key, Some((1, NEVER, &large))));
-    store.apply(1, &[slots]).unwrap();
+    store.apply(1, vec![slots]).unwrap();
     let savepoint = save(&world, &store, "s").unwrap();
     assert_eq!(
         savepoint.operators["a"].blocks.iter().map(|b| (b.key_group, b.slots)).collect::<Vec<_>>(),
@@ -214,7 +214,7 @@ proptest! {
             }
             dirty
         });
-        store.apply(1, &dirty).unwrap();
+        store.apply(1, dirty.into()).unwrap();
         let savepoint = save(&world, &store, "s").unwrap();
         restore(&world, &savepoint, "back", &["b", "a"]).unwrap();
         prop_assert_eq!(content(&SavedState::open(&world.path("back")).unwrap()), expected);

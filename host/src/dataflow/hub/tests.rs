@@ -198,7 +198,7 @@ impl Commit for Keep {
             rows
         });
         self.0.lock().unwrap().push(Kept { epoch, position, in_flight: in_flight.collect(), watermark });
-        Ok(Done { epoch, recorded: true, ..Done::default() })
+        Ok(Done { epoch, applied: epoch, recorded: true, ..Done::default() })
     }
 }
 

@@ -42,14 +42,10 @@ pub(super) const HEADER_LENGTH: usize = 13;
 pub(super) const BUFFER_PREFIX: usize = 18;
 
 /// Zstandard's level. Slots, which have no zeros any more, shrink to 28 to 40 % at 350 MB/s.
-const LEVEL: i32 = -3;
-/// Its level for short buffers, those of short epochs: less to write saves nothing beside the sync, and
-/// there are so many of them that processor time counts. To 50 % at 530 MB/s.
-const SHORT_LEVEL: i32 = -15;
-/// Bytes of a buffer that is not short.
+pub(super) const LEVEL: i32 = -3;
+/// Bytes of a buffer that is worth it. Shorter ones are those of short epochs: less to write saves
+/// nothing beside the sync, and there are so many of them that processor time counts.
 pub(super) const LONG: usize = 4 << 20;
-/// A buffer that is shorter is not worth it.
-const WORTHWHILE: usize = 1 << 10;
 
 const MAGIC: &[u8; 8] = b"MLSTRLOG";
 
@@ -199,14 +195,9 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// How thoroughly so many bytes of slots are compressed.
-pub(super) fn level(bytes: usize) -> i32 {
-    if bytes < LONG { SHORT_LEVEL } else { LEVEL }
-}
-
-/// Slots as they are stored: compressed where that makes them shorter.
+/// Slots as they are stored: many are compressed, where that makes them shorter.
 fn packed(slots: &[u8]) -> Cow<'_, [u8]> {
-    let packed = (slots.len() >= WORTHWHILE).then(|| zstd::bulk::compress(slots, level(slots.len())));
+    let packed = (slots.len() >= LONG).then(|| zstd::bulk::compress(slots, LEVEL));
     match packed {
         Some(Ok(packed)) if packed.len() < slots.len() => Cow::Owned(packed),
         _ => Cow::Borrowed(slots),

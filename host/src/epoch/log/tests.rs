@@ -257,8 +257,3 @@ fn an_object_is_a_segment_with_one_record() {
     assert_eq!(objects.files(), disk.files());
     assert_eq!(Log::open(objects, 2, SMALL).unwrap().history(), Log::open(disk, 2, SMALL).unwrap().history());
 }
-
-#[test]
-fn short_buffers_are_compressed_less_thoroughly_than_long_ones() {
-    assert!(frame::level(frame::LONG - 1) < frame::level(frame::LONG));
-}

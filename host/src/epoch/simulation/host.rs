@@ -120,17 +120,21 @@ impl State for SimState<'_> {
         self.world.stores[self.machine].borrow().held
     }
 
-    fn apply(&mut self, committed: Committed, slots: &[DirtySlots]) -> Result<(), String> {
+    fn apply(&mut self, committed: Committed, slots: Vec<DirtySlots>) -> Result<(), String> {
         if self.world.dies() {
             return Err("dead".into());
         }
         let mut store = self.world.stores[self.machine].borrow_mut();
-        store.apply(committed, slots)?;
+        store.apply(committed, &slots)?;
         // The store flushes as it likes.
         if self.world.random.percent(20) {
             store.flush();
         }
         Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), String> {
+        if self.world.dies() { Err("dead".into()) } else { Ok(()) }
     }
 
     fn restore(&mut self, snapshot: u64) -> Result<(), String> {
@@ -270,14 +274,14 @@ impl<'w> Host<'w> {
         } else {
             world.file.borrow_mut().rows.extend_from_slice(&rows);
         }
-        let (record, slots) = self.gathered(&rows);
+        let (record, mut slots) = self.gathered(&rows);
         self.next += 1;
         loop {
             let Some(committer) = self.committer.as_mut() else { return Step::Stopped };
             let outcome = if world.mistake == Mistake::ApplyBeforeCommit {
-                apply_first(committer, &record, &slots)
+                apply_first(committer, &record, &mut slots)
             } else {
-                committer.commit(&record, &slots).map(|_| ())
+                committer.commit(&record, &mut slots).map(|_| ())
             };
             world.tell(|| format!("   epoch {} of run {}: {outcome:?}", record.epoch, self.run));
             match outcome {
@@ -362,9 +366,14 @@ impl<'w> Host<'w> {
 }
 
 /// The wrong order: the state takes an epoch that may never be committed.
-fn apply_first(committer: &mut SimCommitter<'_>, record: &EpochRecord, slots: &[DirtySlots]) -> Result<(), Action> {
+fn apply_first(
+    committer: &mut SimCommitter<'_>,
+    record: &EpochRecord,
+    slots: &mut Vec<DirtySlots>,
+) -> Result<(), Action> {
     let stop = |error: &dyn ToString| Action::Stop(error.to_string());
-    committer.state.apply(Committed::new(record.epoch, 0), slots).map_err(|error| stop(&error))?;
+    let copy = slots.clone();
+    committer.state.apply(Committed::new(record.epoch, 0), copy).map_err(|error| stop(&error))?;
     match committer.commit(record, slots) {
         // It finds the state there already.
         Err(Action::Stop(reason)) if reason.contains("comes after") => Ok(()),

@@ -4,11 +4,15 @@
 //! milliseconds. So each batch copies a few that were changed shortly before, while they are still in
 //! the processor's cache. One that changes once more in the same epoch is copied once more, at the
 //! barrier. Where that is the rule (few keys, changed all the time) the copies are for nothing, and
-//! stop; where it is the exception, they cost less than those at the barrier would.
+//! stop; where it is the exception, they cost less than those at the barrier would. And an epoch that
+//! changes few slots has none.
 
 use super::SlotCache;
 use crate::state::DirtySlots;
 
+/// So many changed entries make it worth while: fewer are copied at the barrier in a few milliseconds,
+/// and short epochs have as many.
+const MANY: usize = 8192;
 /// Changed entries that wait at least, the newest: a key is often changed several times in a row.
 const WAIT: usize = 512;
 /// Copies after which it is known whether they are worth it.
@@ -68,7 +72,7 @@ impl SlotCache {
     /// Copies some of the entries that changed a while ago, at most two for each row of a batch.
     pub(super) fn copy_early(&mut self, rows: usize) {
         let ready = self.dirty.len().saturating_sub(self.early.taken + WAIT).min(2 * rows);
-        if ready == 0 || !self.early.counts.worth_it() {
+        if ready == 0 || self.dirty.len() < MANY || !self.early.counts.worth_it() {
             return;
         }
         let (operator, bytes) = (self.operator, self.early.usual_bytes + self.early.usual_bytes / 8);

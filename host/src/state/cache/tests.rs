@@ -129,7 +129,7 @@ fn slots_copied_before_their_barrier_count_as_they_are_at_the_barrier() {
     let store = Arc::new(FakeStore::default());
     // A bound of zero: whatever may be evicted is.
     let mut cache = cache(&store, 0, 0);
-    let names: Vec<String> = (0..2_000).map(|key| format!("key {key}")).collect();
+    let names: Vec<String> = (0..10_000).map(|key| format!("key {key}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let write = |cache: &mut SlotCache, names: &[&str], slot: &[u8]| {
         batch(cache, names, 0, |keys| (0..keys.len()).for_each(|k| keys.put(k, 1, slot))).unwrap();
@@ -147,11 +147,11 @@ fn slots_copied_before_their_barrier_count_as_they_are_at_the_barrier() {
             _ => Some(slot("first")),
         };
         let slots = cache.hand_over(epoch);
-        assert_eq!((slots.epoch(), slots.len()), (epoch, 2_150), "those that changed again are there twice");
-        (0..2_000).for_each(|key| assert_eq!(get(&mut cache, names[key], 0), expected(key), "{key} before"));
+        assert_eq!((slots.epoch(), slots.len()), (epoch, 10_150), "those that changed again are there twice");
+        (0..10_000).for_each(|key| assert_eq!(get(&mut cache, names[key], 0), expected(key), "{key} before"));
         store.apply(&slots);
         cache.applied(epoch);
-        (0..2_000).for_each(|key| assert_eq!(get(&mut cache, names[key], 0), expected(key), "{key} after"));
+        (0..10_000).for_each(|key| assert_eq!(get(&mut cache, names[key], 0), expected(key), "{key} after"));
     }
     assert!(cache.stats().evictions > 0);
 }
@@ -257,8 +257,8 @@ enum Step {
     /// Rows of a batch of one of the two operators: key, and what is done to it.
     Batch(usize, Vec<(usize, Action)>),
     Barrier,
-    /// The oldest epoch in flight is applied.
-    Applied,
+    /// So many of the oldest epochs in flight are applied together.
+    Applied(usize),
     Later(i64),
     Collect,
     Reopen,
@@ -277,7 +277,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => (0..2usize, vec((0..40usize, action), 0..30)).prop_map(|(op, rows)| Step::Batch(op, rows)),
         4 => Just(Step::Barrier),
-        4 => Just(Step::Applied),
+        4 => (1..4usize).prop_map(Step::Applied),
         3 => (0..400i64).prop_map(Step::Later),
         1 => Just(Step::Collect),
         1 => Just(Step::Reopen),
@@ -317,16 +317,17 @@ impl World {
         self.in_flight.push_back((epoch, self.caches.iter_mut().map(|cache| cache.hand_over(epoch)).collect()));
     }
 
-    fn apply_oldest(&mut self) -> bool {
-        let Some((epoch, slots)) = self.in_flight.pop_front() else { return false };
-        self.store.apply(epoch, &slots).unwrap();
-        self.caches.iter_mut().for_each(|cache| cache.applied(epoch));
-        true
+    fn apply_oldest(&mut self, epochs: usize) {
+        for (epoch, slots) in self.in_flight.drain(..epochs.min(self.in_flight.len())) {
+            self.store.take(epoch, None, slots).unwrap();
+        }
+        self.store.settle().unwrap();
+        self.caches.iter_mut().for_each(|cache| cache.applied(self.store.applied_epoch()));
     }
 
     fn stop(mut self) {
         self.barrier();
-        while self.apply_oldest() {}
+        self.apply_oldest(usize::MAX);
         self.store.flush().unwrap();
     }
 
@@ -384,7 +385,7 @@ proptest! {
             match step {
                 Step::Batch(operator, rows) => world.batch(operator, &rows, now, hash, &mut model),
                 Step::Barrier => world.barrier(),
-                Step::Applied => drop(world.apply_oldest()),
+                Step::Applied(epochs) => world.apply_oldest(epochs),
                 Step::Later(ms) => now += ms,
                 Step::Collect => {
                     world.store.collect_expired(now);

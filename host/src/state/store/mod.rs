@@ -1,7 +1,7 @@
 //! The durable side of keyed state: one RocksDB for the whole process.
 //!
-//! The write-ahead log is off. What RocksDB sees are whole epochs ([`Store::apply`]), each one
-//! atomic batch that ends with its number; they are on disk after [`Store::flush`].
+//! The write-ahead log is off. What RocksDB sees are whole epochs ([`Store::settle`]), one or
+//! several in one atomic batch that ends with the number of the last; they are on disk after [`Store::flush`].
 //!
 //! A record of the store's own says in which format the rest is, and which id stands for which
 //! operator name: ids are given once and kept, so state follows an operator's name however the
@@ -18,9 +18,8 @@ mod ttl;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, WriteBatch, WriteOptions};
@@ -65,8 +64,17 @@ pub struct Store {
     applied: AtomicU64,
     /// Slots that expired by this event time may be collected.
     expired_by: Arc<AtomicI64>,
-    /// Held while an epoch is applied, so that the order of epochs can be checked.
-    applying: Mutex<()>,
+    /// Epochs that were taken and are not applied yet.
+    taken: Mutex<Taken>,
+}
+
+/// Epochs that will be applied in one step: a slot that several of them changed is then written once.
+#[derive(Debug, Default)]
+struct Taken {
+    slots: Vec<DirtySlots>,
+    bytes: usize,
+    /// The last of them, and the checksum of its record.
+    last: Option<(u64, Option<u32>)>,
 }
 
 impl Store {
@@ -102,7 +110,7 @@ impl Store {
             operators: names,
             applied: AtomicU64::new(applied),
             expired_by,
-            applying: Mutex::new(()),
+            taken: Mutex::default(),
         }))
     }
 
@@ -132,37 +140,54 @@ impl Store {
         meta::applied_checksum(&self.db, &self.path, self.applied_epoch())
     }
 
-    /// Writes the slots that all workers changed in `epoch`, as one atomic step.
+    /// Takes the slots that all workers changed in `epoch`, and the checksum of the epoch's record: a
+    /// number alone does not tell the states of two pipelines apart. They are in the database after the
+    /// next [`settle`](Self::settle). Returns the bytes that wait for it.
     ///
     /// # Errors
-    /// When the epoch is not after the last one, or the database cannot write.
-    pub fn apply(&self, epoch: u64, slots: &[DirtySlots]) -> Result<(), Error> {
-        self.write_epoch(epoch, None, slots)
-    }
-
-    /// The same, and keeps the checksum of the epoch's record: a number alone does not tell the states
-    /// of two pipelines apart.
-    ///
-    /// # Errors
-    /// As [`apply`](Self::apply).
-    pub fn apply_record(&self, epoch: u64, checksum: u32, slots: &[DirtySlots]) -> Result<(), Error> {
-        self.write_epoch(epoch, Some(checksum), slots)
-    }
-
-    fn write_epoch(&self, epoch: u64, checksum: Option<u32>, slots: &[DirtySlots]) -> Result<(), Error> {
-        let _one_at_a_time = self.applying.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let applied = self.applied_epoch();
+    /// When the epoch is not after the last one.
+    pub fn take(&self, epoch: u64, checksum: Option<u32>, slots: Vec<DirtySlots>) -> Result<usize, Error> {
+        let mut taken = self.taken();
+        let applied = taken.last.map_or_else(|| self.applied_epoch(), |(last, _)| last);
         if epoch <= applied {
             return Err(Error::EpochOrder { epoch, applied });
         }
-        let mut batch = write_batch(slots);
+        taken.last = Some((epoch, checksum));
+        taken.bytes += slots.iter().map(|s| s.bytes().len()).sum::<usize>();
+        taken.slots.extend(slots);
+        Ok(taken.bytes)
+    }
+
+    /// Writes the epochs that were taken, as one atomic step.
+    ///
+    /// # Errors
+    /// When the database cannot write; they are not lost then.
+    pub fn settle(&self) -> Result<(), Error> {
+        let mut taken = self.taken();
+        let Some((epoch, checksum)) = taken.last else { return Ok(()) };
+        let mut batch = write_batch(&taken.slots);
         batch.put(meta::APPLIED_EPOCH, epoch.to_le_bytes());
         if let Some(checksum) = checksum {
             batch.put(meta::APPLIED_RECORD, meta::record_value(epoch, checksum));
         }
         self.db.write_opt(batch, &unlogged()).map_err(|error| self.failed("apply an epoch", &error))?;
         self.applied.store(epoch, Ordering::Release);
+        *taken = Taken::default();
         Ok(())
+    }
+
+    /// Takes an epoch, and settles.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take) and [`settle`](Self::settle).
+    pub fn apply(&self, epoch: u64, slots: Vec<DirtySlots>) -> Result<(), Error> {
+        self.take(epoch, None, slots)?;
+        self.settle()
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        // Every change is complete before anything that could panic.
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes slots that belong to no epoch yet: a part of a state that is being restored. Only the
@@ -276,10 +301,11 @@ fn unlogged() -> WriteOptions {
     options
 }
 
-/// The slots in about the order of their keys (by their first sixteen bytes): neighbours in the
-/// memtable are then written one after the other, and the way to each is still in the processor's cache.
-/// A slot that is there twice keeps its order.
+/// The slots in the order of their keys: neighbours in the memtable are then written one after the
+/// other, and the way to each is still in the processor's cache. Of a slot that is there several times,
+/// the last one.
 fn sorted(slots: &[DirtySlots]) -> impl Iterator<Item = DirtySlot<'_>> {
+    // The first sixteen bytes tell nearly all keys apart.
     let mut order: Vec<(u128, DirtySlot<'_>)> = Vec::with_capacity(slots.iter().map(DirtySlots::len).sum());
     order.extend(slots.iter().flat_map(DirtySlots::iter).map(|slot| {
         let mut prefix = [0; 16];
@@ -287,8 +313,16 @@ fn sorted(slots: &[DirtySlots]) -> impl Iterator<Item = DirtySlot<'_>> {
         prefix[..len].copy_from_slice(&slot.key[..len]);
         (u128::from_be_bytes(prefix), slot)
     }));
-    order.sort_by_key(|&(prefix, _)| prefix);
-    order.into_iter().map(|(_, slot)| slot)
+    // Stable: what comes later counts.
+    order.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.key.cmp(y.key)));
+    let mut order = order.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let (prefix, mut slot) = order.next()?;
+        while let Some((_, later)) = order.next_if(|(other, later)| *other == prefix && later.key == slot.key) {
+            slot = later;
+        }
+        Some(slot)
+    })
 }
 
 /// An error of opening, told apart by what to do about it.

@@ -49,7 +49,7 @@ fn of_a_slot_that_is_there_twice_the_later_one_counts() {
     let of = |slot| keys.iter().map(move |key| (key.as_str(), Some((NEVER, slot))));
     let mut twice: Vec<_> = of("early").chain(of("late")).collect();
     twice.push(("key 7", None));
-    store.apply(1, &[slots(&store, "a", 1, &twice)]).unwrap();
+    store.apply(1, vec![slots(&store, "a", 1, &twice)]).unwrap();
     for key in &keys {
         assert_eq!(get(&store, "a", key).as_deref(), (key != "key 7").then_some("late"));
     }
@@ -65,8 +65,8 @@ fn slots_and_the_epoch_survive_a_clean_stop() {
             slots(&store, "a", 1, &[("k", Some((NEVER, "of a"))), ("gone", Some((NEVER, "x")))]),
             slots(&store, "b", 1, &[("k", Some((NEVER, "of b")))]),
         ];
-        store.apply(1, &first).unwrap();
-        store.apply(2, &[slots(&store, "a", 2, &[("gone", None)])]).unwrap();
+        store.apply(1, first.into()).unwrap();
+        store.apply(2, vec![slots(&store, "a", 2, &[("gone", None)])]).unwrap();
         store.flush().unwrap();
     }
     let store = open(folder.path(), &["a", "b"]).unwrap();
@@ -82,14 +82,16 @@ fn the_checksum_of_the_last_epochs_record_is_kept_with_it() {
     {
         let store = open(folder.path(), &["a"]).unwrap();
         assert_eq!(store.applied_checksum().unwrap(), None);
-        store.apply_record(3, 0, &[]).unwrap();
+        store.take(3, Some(0), Vec::new()).unwrap();
+        store.settle().unwrap();
         assert_eq!(store.applied_checksum().unwrap(), Some(0));
-        store.apply_record(4, u32::MAX, &[]).unwrap();
+        store.take(4, Some(u32::MAX), Vec::new()).unwrap();
+        store.settle().unwrap();
         store.flush().unwrap();
     }
     let store = open(folder.path(), &["a"]).unwrap();
     assert_eq!((store.applied_epoch(), store.applied_checksum().unwrap()), (4, Some(u32::MAX)));
-    store.apply(5, &[]).unwrap();
+    store.apply(5, Vec::new()).unwrap();
     assert_eq!(store.applied_checksum().unwrap(), None, "it is of an older epoch");
 }
 
@@ -97,11 +99,38 @@ fn the_checksum_of_the_last_epochs_record_is_kept_with_it() {
 fn an_epoch_is_applied_once_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), &["a"]).unwrap();
-    store.apply(7, &[]).unwrap();
+    store.apply(7, Vec::new()).unwrap();
     for epoch in [7, 6, 0] {
-        assert!(matches!(store.apply(epoch, &[]), Err(Error::EpochOrder { applied: 7, .. })), "epoch {epoch}");
+        assert!(matches!(store.apply(epoch, Vec::new()), Err(Error::EpochOrder { applied: 7, .. })), "epoch {epoch}");
     }
-    store.apply(8, &[]).unwrap();
+    store.apply(8, Vec::new()).unwrap();
+}
+
+#[test]
+fn epochs_that_are_applied_together_count_as_the_last_of_them() {
+    type Changes<'a> = &'a [(&'a str, Option<(i64, &'a str)>)];
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), &["a"]).unwrap();
+    let epochs: [Changes<'_>; 3] = [
+        &[("k", Some((NEVER, "first"))), ("gone", Some((NEVER, "x"))), ("kept", Some((NEVER, "kept")))],
+        &[("k", Some((NEVER, "second"))), ("gone", None), ("back", None)],
+        &[("k", Some((NEVER, "third"))), ("back", Some((NEVER, "back")))],
+    ];
+    let mut bytes = 0;
+    for (epoch, changed) in (5u64..).zip(epochs) {
+        let slots = slots(&store, "a", epoch, changed);
+        bytes += slots.bytes().len();
+        assert_eq!(store.take(epoch, Some(epoch as u32), vec![slots]).unwrap(), bytes);
+        assert!(
+            matches!(store.take(epoch, None, Vec::new()), Err(Error::EpochOrder { applied, .. }) if applied == epoch)
+        );
+        assert_eq!((store.applied_epoch(), get(&store, "a", "k")), (0, None), "it is not settled");
+    }
+    store.settle().unwrap();
+    assert_eq!((store.applied_epoch(), store.applied_checksum().unwrap()), (7, Some(7)));
+    let found = ["k", "gone", "kept", "back"].map(|key| get(&store, "a", key));
+    assert_eq!(found.each_ref().map(Option::as_deref), [Some("third"), None, Some("kept"), Some("back")]);
+    assert_eq!(store.take(8, None, Vec::new()).unwrap(), 0, "nothing is left");
 }
 
 #[test]
@@ -109,7 +138,7 @@ fn state_follows_the_operators_name_when_the_pipeline_is_reordered() {
     let folder = tempfile::tempdir().unwrap();
     let id = {
         let store = open(folder.path(), &["a", "b"]).unwrap();
-        store.apply(1, &[slots(&store, "b", 1, &[("k", Some((NEVER, "of b")))])]).unwrap();
+        store.apply(1, vec![slots(&store, "b", 1, &[("k", Some((NEVER, "of b")))])]).unwrap();
         store.flush().unwrap();
         store.operator_id("b").unwrap()
     };
@@ -212,7 +241,7 @@ fn compaction_collects_slots_that_expired_and_no_others() {
     let store = open(folder.path(), &["a"]).unwrap();
     let written =
         slots(&store, "a", 1, &[("at", Some((100, "x"))), ("after", Some((101, "x"))), ("never", Some((NEVER, "x")))]);
-    store.apply(1, &[written]).unwrap();
+    store.apply(1, vec![written]).unwrap();
     store.compact();
     assert!(get(&store, "a", "at").is_some(), "nothing is collected while no event time is known");
     store.collect_expired(100);
@@ -238,7 +267,7 @@ fn slots_overwritten_many_times_keep_their_last_value_across_flushes() {
                 let value = ((key + epoch) % 11 != 0 || epoch == 199).then_some((5, NEVER, slot.as_bytes()));
                 out.push(group, name.as_bytes(), value);
             }
-            store.apply(epoch as u64, &[out]).unwrap();
+            store.apply(epoch as u64, vec![out]).unwrap();
             if epoch % 67 == 0 {
                 store.flush().unwrap();
             }
@@ -271,10 +300,10 @@ fn a_copy_has_what_was_applied_before_it_and_nothing_after() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("db"), &["a", "b"]).unwrap();
     let first = slots(&store, "a", 7, &[("k", Some((NEVER, "old"))), ("l", Some((1, "expired"))), ("m", None)]);
-    store.apply(7, &[first, slots(&store, "b", 7, &[("k", Some((NEVER, "of b")))])]).unwrap();
+    store.apply(7, vec![first, slots(&store, "b", 7, &[("k", Some((NEVER, "of b")))])]).unwrap();
     let copy = folder.path().join("copy");
     store.checkpoint(&copy).unwrap();
-    store.apply(8, &[slots(&store, "a", 8, &[("k", Some((NEVER, "new")))])]).unwrap();
+    store.apply(8, vec![slots(&store, "a", 8, &[("k", Some((NEVER, "new")))])]).unwrap();
     let state = SavedState::open(&copy).unwrap();
     assert_eq!(state.epoch(), 7);
     let pair = |key: &str, slot: &str| (key.to_owned(), slot.to_owned());
@@ -283,7 +312,7 @@ fn a_copy_has_what_was_applied_before_it_and_nothing_after() {
     drop(state);
     // The copy is a database like any other, and changing it does not change where it came from.
     let other = open(&copy, &["a"]).unwrap();
-    other.apply(8, &[slots(&other, "a", 8, &[("k", Some((NEVER, "other")))])]).unwrap();
+    other.apply(8, vec![slots(&other, "a", 8, &[("k", Some((NEVER, "other")))])]).unwrap();
     other.compact();
     assert_eq!(get(&store, "a", "k").as_deref(), Some("new"));
 }
@@ -296,7 +325,7 @@ fn a_copy_taken_while_epochs_are_applied_ends_with_an_epoch() {
     let epoch = |epoch: u64| {
         let slot = format!("{epoch:08}");
         let changed: Vec<_> = keys.iter().map(|key| (key.as_str(), Some((NEVER, slot.as_str())))).collect();
-        store.apply(epoch, &[slots(&store, "a", epoch, &changed)]).unwrap();
+        store.apply(epoch, vec![slots(&store, "a", epoch, &changed)]).unwrap();
     };
     epoch(1);
     let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
@@ -331,7 +360,7 @@ fn restored_slots_belong_to_the_epoch_that_is_applied_after_them() {
     let store = open(&folder.path().join("db"), &["a"]).unwrap();
     store.put_slots(&slots(&store, "a", 0, &[("k", Some((NEVER, "x")))])).unwrap();
     assert_eq!(store.applied_epoch(), 0);
-    store.apply(41, &[]).unwrap();
+    store.apply(41, Vec::new()).unwrap();
     assert_eq!((store.applied_epoch(), get(&store, "a", "k").as_deref()), (41, Some("x")));
     store.checkpoint(&folder.path().join("copy")).unwrap();
     assert_eq!(SavedState::open(&folder.path().join("copy")).unwrap().epoch(), 41);
