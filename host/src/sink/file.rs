@@ -6,6 +6,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,9 @@ use crate::record::{SinkState, hash_key};
 
 /// Bytes collected for one write: a batch is about that long.
 const BUFFER: usize = 256 << 10;
+/// Bytes that are collected before the disk is told to begin with them, so that the barrier finds most of
+/// an epoch written already.
+const BEGIN: u64 = 1 << 20;
 /// Bytes by which a file is known.
 const KNOWN: usize = 4096;
 
@@ -32,6 +37,8 @@ pub(super) struct FileSink {
     /// Its length at the last barrier; `None` before the first, when its name may not be durable yet.
     prepared: Option<u64>,
     begun: bool,
+    /// Up to where the disk was told to write.
+    started: u64,
     /// Hash of so many first bytes.
     known: Option<(u64, u64)>,
 }
@@ -88,6 +95,7 @@ pub(super) fn open(
         regular,
         prepared: None,
         begun: length > 0,
+        started: length,
         known: None,
     })
 }
@@ -163,6 +171,25 @@ impl FileSink {
             });
         }
         self.writer.as_mut().ok_or_else(broken)
+    }
+
+    /// Has the disk begin with what it was given, without waiting for it.
+    fn start_writing(&mut self) -> io::Result<()> {
+        let file = match &self.writer {
+            Some(Writer::Plain(writer)) => writer.get_ref(),
+            Some(Writer::Gzip(writer)) => writer.get_ref().get_ref(),
+            Some(Writer::Zstd(writer)) => writer.get_ref().get_ref(),
+            None => return Err(broken()),
+        };
+        let (from, to) = (self.started, (&*file).stream_position()?);
+        if to.saturating_sub(from) >= BEGIN {
+            self.started = to;
+            // That nobody needs the bytes is a hint with one effect: they are written soon. Nothing is lost
+            // where it has none.
+            #[cfg(target_os = "linux")]
+            let _ = rustix::fs::fadvise(file, from, NonZeroU64::new(to - from), rustix::fs::Advice::DontNeed);
+        }
+        Ok(())
     }
 
     /// Ends the member or frame, so that the file is whole as it lies there.
@@ -246,6 +273,7 @@ impl Sink for FileSink {
             Some(Writer::Zstd(writer)) => writer.flush(),
             None => Err(broken()),
         }
+        .and_then(|()| if self.regular { self.start_writing() } else { Ok(()) })
         .map_err(|error| self.failed(&error))
     }
 

@@ -74,7 +74,7 @@ impl SlotCache {
         for pass in ids.chunks(PASS) {
             self.touch_dirty(pass);
             for &id in pass {
-                let entry = &mut self.entries[id as usize];
+                let entry = &mut self.entries[id];
                 entry.set_dirty(false);
                 entry.handed_over = self.barriers.next;
                 let record = self.arena.get(entry.block, entry.record_len());

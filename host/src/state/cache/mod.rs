@@ -12,6 +12,7 @@
 
 mod arena;
 mod early;
+mod entries;
 mod entry;
 mod hand_over;
 mod keys;
@@ -25,6 +26,7 @@ use hashbrown::HashTable;
 
 use self::arena::Arena;
 use self::early::Early;
+use self::entries::Entries;
 use self::entry::Entry;
 use self::hand_over::Barriers;
 pub use self::keys::Keys;
@@ -47,7 +49,7 @@ pub struct SlotCache {
     ttl_ms: u64,
     max_bytes: usize,
     table: HashTable<Tag>,
-    entries: Vec<Entry>,
+    entries: Entries,
     free_entries: Vec<u32>,
     arena: Arena,
     batch: Batch,
@@ -110,7 +112,7 @@ impl SlotCache {
             ttl_ms,
             max_bytes,
             table: HashTable::new(),
-            entries: Vec::new(),
+            entries: Entries::default(),
             free_entries: Vec::new(),
             arena: Arena::new(),
             batch: Batch::default(),
@@ -148,7 +150,7 @@ impl SlotCache {
 
     #[inline]
     fn entry(&self, id: u32) -> &Entry {
-        &self.entries[id as usize]
+        &self.entries[id]
     }
 
     /// Bytes that an entry counts for.
@@ -159,7 +161,7 @@ impl SlotCache {
 
     #[inline]
     fn mark_dirty(&mut self, id: u32) {
-        let entry = &mut self.entries[id as usize];
+        let entry = &mut self.entries[id];
         if entry.is_dirty() {
             return;
         }
@@ -176,13 +178,13 @@ impl SlotCache {
     /// of its block.
     #[inline]
     fn store_slot(&mut self, id: u32, version: u32, expires: i64, slot: &[u8]) {
-        let entry = self.entries[id as usize];
+        let entry = self.entries[id];
         let key_len = entry.key_len as usize;
         let (len, capacity) = (key_len + slot.len(), self.arena.capacity(entry.block));
         if len > capacity || (len < capacity / 2 && capacity > arena::SMALLEST) {
             self.resize(id, len);
         }
-        let entry = &mut self.entries[id as usize];
+        let entry = &mut self.entries[id];
         self.arena.get_mut(entry.block, key_len, len).copy_from_slice(slot);
         if !entry.is_present() {
             entry.set_present(true);
@@ -198,7 +200,7 @@ impl SlotCache {
     fn clear_slot(&mut self, id: u32) {
         let key_len = self.entry(id).key_len as usize;
         self.resize(id, key_len);
-        let entry = &mut self.entries[id as usize];
+        let entry = &mut self.entries[id];
         entry.set_present(false);
         entry.slot_len = 0;
         self.stats.live_keys -= 1;
@@ -208,7 +210,7 @@ impl SlotCache {
     #[cold]
     fn resize(&mut self, id: u32, len: usize) {
         let before = self.weight(id);
-        let entry = &mut self.entries[id as usize];
+        let entry = &mut self.entries[id];
         entry.block = self.arena.relocate(entry.block, len, entry.key_len as usize);
         let after = self.weight(id);
         self.stats.bytes = self.stats.bytes - before + after;
@@ -223,15 +225,10 @@ impl SlotCache {
         self.arena.get_mut(block, 0, key.len()).copy_from_slice(key);
         let entry = Entry::new(hash, stamp, block, key.len() as u32);
         let id = if let Some(id) = self.free_entries.pop() {
-            self.entries[id as usize] = entry;
+            self.entries[id] = entry;
             id
         } else {
-            if self.entries.len() == self.entries.capacity() {
-                // A quarter rather than a doubling: entries are a good part of the bound.
-                self.entries.reserve_exact(self.entries.len() / 4 + 256);
-            }
-            self.entries.push(entry);
-            (self.entries.len() - 1) as u32
+            self.entries.push(entry)
         };
         let tag = Tag::new(hash, id);
         self.table.insert_unique(tag.spread(), tag, Tag::spread);
@@ -242,7 +239,7 @@ impl SlotCache {
     /// Drops a clean entry.
     fn remove(&mut self, id: u32) {
         self.stats.bytes -= self.weight(id);
-        let entry = std::mem::take(&mut self.entries[id as usize]);
+        let entry = std::mem::take(&mut self.entries[id]);
         if let Ok(tag) = self.table.find_entry(Tag::new(entry.hash, id).spread(), |tag| tag.id == id) {
             tag.remove();
         }
@@ -262,7 +259,7 @@ impl SlotCache {
                 return;
             }
             self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
-            let Some(entry) = self.entries.get_mut(self.hand) else { return };
+            let Some(entry) = self.entries.get_mut(self.hand as u32) else { return };
             if entry.is_evictable(self.barriers.applied) && !entry.take_referenced() {
                 self.remove(self.hand as u32);
                 self.stats.evictions += 1;

@@ -121,7 +121,7 @@ impl SlotCache {
     fn touch_entries(&self) {
         let mut sum = 0;
         for &id in &self.batch.rows {
-            sum ^= self.entries.get(id as usize).map_or(0, |entry| entry.stamp);
+            sum ^= self.entries.get(id).map_or(0, |entry| entry.stamp);
         }
         std::hint::black_box(sum);
     }
@@ -134,7 +134,7 @@ impl SlotCache {
         let mut len = 0;
         for (row, (slot, &hash)) in rows.iter_mut().zip(hashes).enumerate() {
             let id = *slot;
-            match self.entries.get_mut(id as usize) {
+            match self.entries.get_mut(id) {
                 Some(entry) if entry.hash == hash => {
                     let new = entry.stamp < first;
                     let k = if new { len as u64 } else { entry.stamp.wrapping_sub(first) };
@@ -172,7 +172,7 @@ impl SlotCache {
             if *k == NONE {
                 continue;
             }
-            let entry = &self.entries[ids[*k as usize] as usize];
+            let entry = &self.entries[ids[*k as usize]];
             let key = keys.get(row, &mut scratch);
             if key != self.arena.get(entry.block, entry.key_len as usize) {
                 *k = NONE;
@@ -194,7 +194,7 @@ impl SlotCache {
                 self.batch.added.push(id);
                 id
             });
-            let entry = &mut self.entries[id as usize];
+            let entry = &mut self.entries[id];
             entry.set_referenced();
             if entry.stamp < self.batch.first_stamp {
                 entry.stamp = next_stamp;

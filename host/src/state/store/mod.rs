@@ -301,9 +301,9 @@ fn unlogged() -> WriteOptions {
     options
 }
 
-/// The slots in the order of their keys: neighbours in the memtable are then written one after the
-/// other, and the way to each is still in the processor's cache. Of a slot that is there several times,
-/// the last one.
+/// The slots in (about) the order of their keys: neighbours in the memtable are then written one after the
+/// other, and the way to each is still in the processor's cache. Of a slot that
+/// several epochs have, the last one.
 fn sorted(slots: &[DirtySlots]) -> impl Iterator<Item = DirtySlot<'_>> {
     // The first sixteen bytes tell nearly all keys apart.
     let mut order: Vec<(u128, DirtySlot<'_>)> = Vec::with_capacity(slots.iter().map(DirtySlots::len).sum());
@@ -313,8 +313,11 @@ fn sorted(slots: &[DirtySlots]) -> impl Iterator<Item = DirtySlot<'_>> {
         prefix[..len].copy_from_slice(&slot.key[..len]);
         (u128::from_be_bytes(prefix), slot)
     }));
-    // Stable: what comes later counts.
-    order.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.key.cmp(y.key)));
+    // Stable: what comes later counts, and within one epoch the database may find that out.
+    let several = slots.windows(2).any(|pair| pair[0].epoch() != pair[1].epoch());
+    let order_of =
+        |x: &DirtySlot<'_>, y: &DirtySlot<'_>| if several { x.key.cmp(y.key) } else { std::cmp::Ordering::Equal };
+    order.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| order_of(x, y)));
     let mut order = order.into_iter().peekable();
     std::iter::from_fn(move || {
         let (prefix, mut slot) = order.next()?;
