@@ -17,7 +17,8 @@ use crate::source::transactions::{Generator, Settings};
 const KEYS: u32 = 1_000_000;
 /// Rows a second of the run whose epochs are looked at: with uniform keys nearly each is another key.
 const RATE: u64 = 110_000;
-const SECONDS: u64 = 20;
+/// How long. It ends between two barriers, so that the last one does not stand behind another's epoch.
+const MILLISECONDS: u64 = 20_500;
 
 /// `[checkpoint]`; a snapshot is not part of what is measured.
 fn checkpoint(interval: &str) -> String {
@@ -120,7 +121,7 @@ fn feed(places: &Places, folder: &Path, pipeline: &str, settings: &Settings) -> 
     let mut child = host(places, folder, &arguments).stdin(Stdio::piped()).spawn().map_err(failed)?;
     let Some(stdin) = child.stdin.take() else { return Err("the host has no standard input".into()) };
     let mut out = BufWriter::with_capacity(64 << 10, stdin);
-    let settings = Settings { seed: settings.seed + 2, rows: RATE * SECONDS, ..settings.clone() };
+    let settings = Settings { seed: settings.seed + 2, rows: RATE * MILLISECONDS / 1000, ..settings.clone() };
     let (mut generator, mut line, mut made) = (Generator::new(&settings), Vec::new(), 0);
     let start = Instant::now();
     while made < settings.rows {

@@ -43,9 +43,9 @@ pub(super) const BUFFER_PREFIX: usize = 18;
 
 /// Zstandard's level. Slots, which have no zeros any more, shrink to 28 to 40 % at 350 MB/s.
 pub(super) const LEVEL: i32 = -3;
-/// Bytes of a buffer that is worth it. Shorter ones are those of short epochs: less to write saves
-/// nothing beside the sync, and there are so many of them that processor time counts.
-pub(super) const LONG: usize = 4 << 20;
+/// Bytes of a buffer that is worth it. Shorter ones are on the disk sooner than they are compressed, and
+/// those of short epochs are so many that processor time counts.
+pub(super) const LONG: usize = 16 << 20;
 
 const MAGIC: &[u8; 8] = b"MLSTRLOG";
 

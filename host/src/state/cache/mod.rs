@@ -17,12 +17,11 @@ mod entry;
 mod hand_over;
 mod keys;
 mod resolve;
+mod table;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-
-use hashbrown::HashTable;
 
 use self::arena::Arena;
 use self::early::Early;
@@ -30,7 +29,8 @@ use self::entries::Entries;
 use self::entry::Entry;
 use self::hand_over::Barriers;
 pub use self::keys::Keys;
-use self::resolve::{Batch, Tag};
+use self::resolve::Batch;
+use self::table::Table;
 use super::store::SlotSource;
 use super::{OperatorId, Store};
 
@@ -48,7 +48,7 @@ pub struct SlotCache {
     operator: OperatorId,
     ttl_ms: u64,
     max_bytes: usize,
-    table: HashTable<Tag>,
+    table: Table,
     entries: Entries,
     free_entries: Vec<u32>,
     arena: Arena,
@@ -111,7 +111,7 @@ impl SlotCache {
             operator,
             ttl_ms,
             max_bytes,
-            table: HashTable::new(),
+            table: Table::default(),
             entries: Entries::default(),
             free_entries: Vec::new(),
             arena: Arena::new(),
@@ -230,8 +230,7 @@ impl SlotCache {
         } else {
             self.entries.push(entry)
         };
-        let tag = Tag::new(hash, id);
-        self.table.insert_unique(tag.spread(), tag, Tag::spread);
+        self.table.insert(hash, id);
         self.stats.bytes += self.weight(id);
         id
     }
@@ -240,9 +239,7 @@ impl SlotCache {
     fn remove(&mut self, id: u32) {
         self.stats.bytes -= self.weight(id);
         let entry = std::mem::take(&mut self.entries[id]);
-        if let Ok(tag) = self.table.find_entry(Tag::new(entry.hash, id).spread(), |tag| tag.id == id) {
-            tag.remove();
-        }
+        self.table.remove(entry.hash, id);
         self.arena.free(entry.block);
         self.free_entries.push(id);
         if entry.is_present() {

@@ -22,27 +22,6 @@ pub(super) const CACHE_LINE: usize = 64;
 /// every entry was used since the last sweep the bound is exceeded by a sixteenth before one goes.
 const EVICTION_STEPS: usize = 16;
 
-/// What the hash table holds: 32 bits of the key's hash, and the entry.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tag {
-    tag: u32,
-    pub id: u32,
-}
-
-impl Tag {
-    #[inline]
-    pub(super) fn new(hash: KeyHash, id: u32) -> Self {
-        Self { tag: hash as u32, id }
-    }
-
-    /// The hash that places the tag in the table: its low bits choose the place, the high ones the
-    /// control byte, and both must depend on the tag alone so that the table can grow by itself.
-    #[inline]
-    pub(super) fn spread(&self) -> u64 {
-        u64::from(self.tag).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-    }
-}
-
 /// The batch in hand; its buffers are used again for the next.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -110,10 +89,7 @@ impl SlotCache {
     fn probe(&mut self, hashes: &[KeyHash]) {
         let table = &self.table;
         self.batch.rows.clear();
-        self.batch.rows.extend(hashes.iter().map(|&hash| {
-            let wanted = Tag::new(hash, NONE);
-            table.find(wanted.spread(), |tag| tag.tag == wanted.tag).map_or(NONE, |tag| tag.id)
-        }));
+        self.batch.rows.extend(hashes.iter().map(|&hash| table.find(hash, |_| true).unwrap_or(NONE)));
     }
 
     /// Second pass, over the entries: reads them and nothing else, so that the processor has as many
@@ -213,12 +189,10 @@ impl SlotCache {
     }
 
     fn find_exactly(&self, hash: KeyHash, key: &[u8]) -> Option<u32> {
-        let wanted = Tag::new(hash, NONE);
-        let found = self.table.find(wanted.spread(), |tag| {
-            let entry = self.entry(tag.id);
+        self.table.find(hash, |id| {
+            let entry = self.entry(id);
             entry.hash == hash && self.arena.get(entry.block, entry.key_len as usize) == key
-        })?;
-        Some(found.id)
+        })
     }
 
     /// Reads the slots of the entries that this batch added. When that fails the entries must go:
