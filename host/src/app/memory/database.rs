@@ -18,6 +18,9 @@ use crate::state::{self, DirtySlots, Store};
 const GATHER: Duration = Duration::from_millis(750);
 /// Bytes of slots that wait to be applied, at most.
 const GATHERED_BYTES: usize = 32 << 20;
+/// Epochs that wait, at most: a snapshot, which holds what is applied, needs the record of its epoch, and of
+/// long records only the last sixteen are remembered.
+const GATHERED: usize = 8;
 
 pub(super) struct Database {
     config: state::Config,
@@ -32,6 +35,8 @@ pub(super) struct Database {
     pub next: Option<serde_json::Value>,
     /// When the store last held all that it had taken.
     settled: Instant,
+    /// Epochs that were taken since.
+    gathered: usize,
 }
 
 impl Database {
@@ -46,6 +51,7 @@ impl Database {
             recent: Arc::default(),
             next: None,
             settled: Instant::now(),
+            gathered: 0,
         }
     }
 
@@ -107,11 +113,12 @@ impl State for Database {
             self.recent.push(committed.epoch(), Recorded { header, checksum: committed.checksum() });
         }
         let taken = store.take(committed.epoch(), Some(committed.checksum()), slots).map_err(|e| e.to_string())?;
-        if taken >= GATHERED_BYTES { self.settle() } else { self.settle_when_due() }
+        self.gathered += 1;
+        if taken >= GATHERED_BYTES || self.gathered >= GATHERED { self.settle() } else { self.settle_when_due() }
     }
 
     fn settle(&mut self) -> Result<(), String> {
-        self.settled = Instant::now();
+        (self.settled, self.gathered) = (Instant::now(), 0);
         self.store().map_or(Ok(()), |store| store.settle().map_err(|e| e.to_string()))
     }
 

@@ -233,6 +233,7 @@ impl Commit for Durable {
         self.open_next(epoch)?;
         if let Some(store) = self.committer.state.store()
             && let Some(watermark) = watermark.filter(|&w| w != i64::MIN)
+            && store.applied_epoch() == epoch
         {
             store.collect_expired(watermark);
         }

@@ -142,22 +142,15 @@ pub(super) fn place(ready: &Ready<Group>) -> (u16, u32, u64) {
     (source, partition, rows.offsets.get(ready.row as usize).copied().unwrap_or_default())
 }
 
-/// Whether all rows came from one partition.
-pub(super) fn of_one_partition(ready: &[Ready<Group>]) -> bool {
-    let of = |r: &Ready<Group>| (r.group.source, r.group.partition);
-    ready.windows(2).all(|pair| of(&pair[0]) == of(&pair[1]))
-}
-
 /// The inputs of rows, as one batch.
 fn together(ready: &[Ready<Group>]) -> Result<Batch, ArrowError> {
-    let (Some(first), Some(last)) = (ready.first(), ready.last()) else {
+    let Some(first) = ready.first() else {
         return Err(ArrowError::InvalidArgumentError("no rows".into()));
     };
     if ready.iter().all(|r| Rc::ptr_eq(&r.group, &first.group)) {
         let rows = &first.group.rows;
-        let (from, to) = (first.row as usize, last.row as usize + 1);
-        if to.checked_sub(from) == Some(ready.len()) {
-            return Ok(rows.slice(from, ready.len()));
+        if ready.windows(2).all(|pair| pair[1].row == pair[0].row + 1) {
+            return Ok(rows.slice(first.row as usize, ready.len()));
         }
         return rows.take(&UInt32Array::from_iter_values(ready.iter().map(|r| r.row)));
     }
@@ -179,4 +172,28 @@ fn together(ready: &[Ready<Group>]) -> Result<Batch, ArrowError> {
     let time = |&(group, row): &(usize, usize)| groups[group].rows.event_times.get(row).copied().unwrap_or_default();
     let event_times = if timed { picks.iter().map(time).collect() } else { Default::default() };
     Ok(Batch { columns, offsets, event_times })
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{AsArray, Int64Array};
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+
+    use super::*;
+
+    #[test]
+    fn rows_stand_as_they_were_handed_out_also_where_they_have_one_place() {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+        let columns = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![0, 1, 2, 3]))]).unwrap();
+        // As of an operator that made two rows of one.
+        let rows = Batch { columns, offsets: vec![10, 11, 11, 12].into(), event_times: Default::default() };
+        let since = Instant::now();
+        let group = Rc::new(Group { source: 0, partition: 0, watermark: 0, since, rows, keys: Vec::new() });
+        for order in [[0, 1, 2, 3], [0, 2, 1, 3], [3, 2, 1, 0]] {
+            let ready = order.map(|row| Ready { id: u64::from(row), group: Rc::clone(&group), row });
+            let batch = together(&ready).unwrap();
+            let numbers = batch.columns.column(0).as_primitive::<Int64Type>().values().to_vec();
+            assert_eq!(numbers, order.map(i64::from));
+        }
+    }
 }

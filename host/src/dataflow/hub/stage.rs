@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::error::TryRecvError;
 
 use super::group::{Group, Queued};
-use super::outgoing::{Outgoing, of_one_partition, place};
+use super::outgoing::{Outgoing, place};
 use super::pace::Pace;
 use super::table::{Order, Table};
 use super::{AsyncOperator, AsyncPart, Completions, HubStats, Submission};
@@ -136,8 +137,12 @@ impl Running {
         let completions = self.completions.clone();
         let budget = Arc::clone(&self.outgoing.budget);
         loop {
-            while let Ok(part) = self.inbox.try_recv() {
-                self.sequencer.accept(part);
+            loop {
+                match self.inbox.try_recv() {
+                    Ok(part) => self.sequencer.accept(part),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return Ok(()),
+                }
             }
             self.take_in()?;
             self.submit();
@@ -261,9 +266,11 @@ impl Running {
             self.ready.clear();
             self.table.take_ready(BLOCK_ROWS, &mut self.ready);
             self.pace.count(self.ready.len());
-            if self.order == Order::Unordered || (self.order == Order::Key && of_one_partition(&self.ready)) {
-                // Longer blocks. Rows of a key and partition are in this order already.
-                self.ready.sort_unstable_by_key(place);
+            // Longer blocks. By number, rows of a key stay as they came.
+            match self.order {
+                Order::Ordered => {}
+                Order::Unordered => self.ready.sort_unstable_by_key(|ready| (place(ready), ready.id)),
+                Order::Key => self.ready.sort_unstable_by_key(|ready| ready.id),
             }
             let watermark = self.watermark();
             self.outgoing.rows(&self.ready, &mut *self.operator, watermark)?;
