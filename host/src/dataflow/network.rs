@@ -15,7 +15,8 @@ use super::Config;
 use super::budget::Budget;
 use super::clock::Clock;
 use super::committed::Committed;
-use super::endpoint::{Prepared, Sink, SinkRows, Source, Wants};
+use super::endpoint::{Sink, SinkRows, Source, Wants};
+use super::events::{Event, Events};
 use super::exchange::{Router, Routing};
 use super::failure::Failure;
 use super::graph::{Graph, Layout, Root};
@@ -31,54 +32,7 @@ use super::stats::Stats;
 use super::worker::{Names, Scratch, StageState, Worker};
 use super::writer::Writer;
 use crate::codec::{Decoder, Encoder, Format};
-use crate::record::{InFlight, Position};
-use crate::state::DirtySlots;
-
-/// What the coordinator hears.
-#[derive(Debug)]
-pub enum Event {
-    /// A source has come to its end, or failed.
-    SourceDone(usize, Result<(), Failure>),
-    /// A keyed stage of a worker has passed the barrier of an epoch.
-    HandedOver {
-        /// The epoch.
-        epoch: u64,
-        /// State that changed in it.
-        dirty: Vec<DirtySlots>,
-        /// Watermark of the stage in milliseconds since the Unix epoch; `i64::MIN` without one.
-        watermark: i64,
-        /// Newest event time by source and number of the partition, as far as the stage knows it.
-        newest: Vec<Vec<i64>>,
-    },
-    /// An asynchronous operator has passed the barrier of an epoch.
-    InFlight {
-        /// The epoch.
-        epoch: u64,
-        /// Index of the operator.
-        operator: usize,
-        /// Rows that it has not handed on.
-        rows: Vec<InFlight>,
-        /// As of [`Event::HandedOver`].
-        watermark: i64,
-        /// As of [`Event::HandedOver`].
-        newest: Vec<Vec<i64>>,
-    },
-    /// A sink has all of an epoch.
-    Prepared {
-        /// The epoch.
-        epoch: u64,
-        /// Index of the sink.
-        sink: usize,
-        /// What it has.
-        prepared: Prepared,
-    },
-    /// Too much changed state, or a new generation, waits for the next barrier.
-    NeedsBarrier,
-    /// Stop reading, finish what is in flight, and end.
-    Drain,
-    /// A thread of the pipeline could not go on.
-    Failed(Failure),
-}
+use crate::record::Position;
 
 /// Everything that a pipeline is made of.
 pub struct Parts<'a> {
@@ -132,41 +86,6 @@ pub struct Network {
     committed: Arc<Committed>,
     /// Of the asynchronous operators, in topological order: what is with them, and behind them.
     hubs: Vec<(Arc<HubStats>, Arc<Budget>)>,
-}
-
-/// A way to reach the coordinator from outside.
-#[derive(Clone, Debug)]
-pub struct Handle(Sender<Event>);
-
-impl Handle {
-    /// Stops reading; what is in flight is finished and written.
-    pub fn drain(&self) {
-        let _ = self.0.send(Event::Drain);
-    }
-
-    /// Asks for a barrier now.
-    pub fn request_barrier(&self) {
-        let _ = self.0.send(Event::NeedsBarrier);
-    }
-}
-
-/// The channel between a pipeline's threads and its coordinator; made first, so that others can
-/// hold a [`Handle`] before the pipeline runs.
-#[derive(Debug)]
-pub struct Events(Sender<Event>, Receiver<Event>);
-
-impl Default for Events {
-    fn default() -> Self {
-        let (sender, receiver) = unbounded();
-        Self(sender, receiver)
-    }
-}
-
-impl Events {
-    /// A handle on the coordinator.
-    pub fn handle(&self) -> Handle {
-        Handle(self.0.clone())
-    }
 }
 
 impl Network {

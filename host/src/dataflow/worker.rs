@@ -10,11 +10,11 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, select};
 
 use super::clock::Clock;
 use super::endpoint::{Chunk, Records};
+use super::events::Event;
 use super::failure::Failure;
 use super::graph::{Graph, Layout, Origin, Root, Target};
 use super::letters::Rejected;
 use super::message::{Block, BlockContent, Header, ToWorker};
-use super::network::Event;
 use super::node::{Emitted, Operator, Times};
 use super::outlet::Outlet;
 use super::partitions::Partitions;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::endpoint::{Sink, SinkRows};
+use super::events::Event;
 use super::failure::{Failure, FailureKind};
 use super::message::Part;
-use super::network::Event;
 use super::sequencer::{Next, Sequencer};
 use super::stats::Stats;
 use crate::record::SinkState;

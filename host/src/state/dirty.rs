@@ -15,7 +15,8 @@ use crate::record::KEY_GROUPS;
 const DELETED: u32 = u32::MAX;
 
 /// Changed slots of one (operator, worker), of one epoch.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct DirtySlots {
     operator: OperatorId,
     epoch: u64,

@@ -127,6 +127,7 @@ fn without_state_a_signal_ends_the_run_and_says_what_is_missing() {
     running.wait_until("rows were given up", |job| job.text("rejected.jsonl").lines().count() > 0);
     let ended = running.stop("TERM").succeeded();
     assert!(ended.stderr.contains("the run ends without the answers"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("circuit breaker opened"), "{}", ended.stderr);
 }
 
 #[test]

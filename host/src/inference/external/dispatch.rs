@@ -212,27 +212,26 @@ impl<T: Transport + 'static> Shared<T> {
 
     /// Rows are answered: the end of their way through the operator.
     pub(super) fn resolve(&self, rows: Vec<(Row, Answer)>) {
-        if rows.is_empty() {
+        self.settle(rows.into_iter().map(|(row, answer)| (row.id, answer)));
+    }
+
+    /// The same for rows by number, that never became a [`Row`].
+    pub(super) fn settle(&self, rows: impl ExactSizeIterator<Item = (u64, Answer)>) {
+        if rows.len() == 0 {
             return;
         }
         let mut answers = self.answers.borrow_mut();
         let mut ids = Vec::with_capacity(rows.len());
-        self.count(rows.iter().map(|(_, answer)| answer));
-        for (row, answer) in rows {
-            ids.push(row.id);
-            answers.insert(row.id, answer);
-        }
-        drop(answers);
-        (self.done)(&mut ids.into_iter());
-    }
-
-    pub(super) fn count<'a>(&self, answers: impl Iterator<Item = &'a Answer>) {
-        for answer in answers {
+        for (id, answer) in rows {
             match &answer.source {
                 Ok(source) => self.stats.answered(*source, 1),
                 Err(_) => drop(self.stats.rejected.fetch_add(1, Relaxed)),
             }
+            ids.push(id);
+            answers.insert(id, answer);
         }
+        drop(answers);
+        (self.done)(&mut ids.into_iter());
     }
 
     /// A row to ask for, unless its answer is known.

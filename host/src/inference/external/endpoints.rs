@@ -57,8 +57,7 @@ impl Endpoints {
     /// Calls that could begin at once.
     pub(super) fn free(&self, now: Instant) -> usize {
         let room = |(endpoint, (breaker, limiter)): (usize, (&Breaker, &Limiter))| {
-            let paused = self.balancer.state(endpoint, now).is_some_and(|s| s.paused);
-            match breaker.allows(now) && !paused {
+            match breaker.allows(now) && !self.balancer.is_paused(endpoint, now) {
                 false => 0,
                 // Probes are few; another look is taken when one is back.
                 true if breaker.state(now) != BreakerState::Closed => usize::from(limiter.has_room()),
@@ -70,8 +69,7 @@ impl Endpoints {
 
     /// Whether no endpoint may be called: its breaker lets nothing through, or it asked to be left alone.
     pub(super) fn refuse(&self, now: Instant) -> bool {
-        let paused = |e: usize| self.balancer.state(e, now).is_some_and(|s| s.paused);
-        !self.breakers.iter().enumerate().any(|(e, b)| b.allows(now) && !paused(e))
+        !self.breakers.iter().enumerate().any(|(e, b)| b.allows(now) && !self.balancer.is_paused(e, now))
     }
 
     /// When it is worth another look, if nothing else happens: a breaker or a pause ends.
@@ -86,8 +84,8 @@ impl Endpoints {
         let available = |e: usize| breakers[e].allows(now) && limiters[e].has_room();
         // One that may be well again is tried before those that are: no choice would fall on it. The
         // few calls of a trial are tried again elsewhere when it is not.
-        let paused = |e: usize| self.balancer.state(e, now).is_some_and(|s| s.paused);
-        let trial = |e: &usize| breakers[*e].state(now) == BreakerState::HalfOpen && available(*e) && !paused(*e);
+        let on_trial = |e: usize| breakers[e].state(now) == BreakerState::HalfOpen && !self.balancer.is_paused(e, now);
+        let trial = |e: &usize| on_trial(*e) && available(*e);
         let trial = (0..breakers.len()).filter(|e| Some(*e) != not).find(trial);
         let endpoint = match trial {
             Some(endpoint) => endpoint,

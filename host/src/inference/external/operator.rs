@@ -159,17 +159,6 @@ impl<T: Transport + 'static> Running<T> {
         }
         Some(wanted)
     }
-
-    /// Rows that are not asked for.
-    fn answer(&self, known: Vec<(u64, Answer)>) {
-        if known.is_empty() {
-            return;
-        }
-        self.shared.count(known.iter().map(|(_, answer)| answer));
-        let ids: Vec<u64> = known.iter().map(|(id, _)| *id).collect();
-        self.shared.answers.borrow_mut().extend(known);
-        (self.shared.done)(&mut ids.into_iter());
-    }
 }
 
 impl<T: Transport + 'static> Runs for Running<T> {
@@ -197,8 +186,8 @@ impl<T: Transport + 'static> Runs for Running<T> {
         let read = match self.binding.inputs.read(&rows.columns) {
             Ok(read) => read,
             Err(reason) => {
-                let all = (0..rows.rows() as u64).map(|row| (first + row, Answer::rejected(&reason, None)));
-                return self.answer(all.collect());
+                let all = (0..rows.rows()).map(|row| (first + row as u64, Answer::rejected(&reason, None)));
+                return self.shared.settle(all);
             }
         };
         let mut known: Vec<(u64, Answer)> = Vec::new();
@@ -235,7 +224,7 @@ impl<T: Transport + 'static> Runs for Running<T> {
             self.shared.enqueue(row, free > 0, now);
             free = free.saturating_sub(1);
         }
-        self.answer(known);
+        self.shared.settle(known.into_iter());
         if self.shared.pump().is_some() {
             // Its time is the business of the task that looks after it.
             self.shared.look.notify_one();

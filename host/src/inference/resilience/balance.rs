@@ -47,6 +47,7 @@ struct Endpoint {
 }
 
 /// What the balancer thinks of an endpoint.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EndpointState {
     /// Calls in flight.
@@ -142,6 +143,7 @@ impl Balancer {
     }
 
     /// What is thought of an endpoint.
+    #[cfg(test)]
     pub fn state(&self, endpoint: usize, now: Instant) -> Option<EndpointState> {
         let endpoint = self.endpoints.get(endpoint)?;
         Some(EndpointState {
@@ -150,6 +152,11 @@ impl Balancer {
             ejected: endpoint.ejected(now),
             paused: endpoint.paused(now),
         })
+    }
+
+    /// Whether an endpoint asked to be left alone, and still is.
+    pub fn is_paused(&self, endpoint: usize, now: Instant) -> bool {
+        self.endpoints.get(endpoint).is_some_and(|endpoint| endpoint.paused(now))
     }
 
     /// When the first of the endpoints that asked to be left alone may be called again.
@@ -227,6 +234,7 @@ impl Endpoint {
     }
 
     /// What an answer is taken to need, penalty included.
+    #[cfg(test)]
     fn rtt_at(&self, now: Instant) -> Option<f64> {
         let penalty = Some(self.penalty_at(now)).filter(|p| *p > 0.0);
         self.measured_at(now).into_iter().chain(penalty).reduce(f64::max)

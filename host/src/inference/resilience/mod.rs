@@ -26,7 +26,7 @@ mod tests;
 mod window;
 
 pub use backoff::{Backoff, MAX_RETRY_AFTER};
-pub use balance::{Balancer, EndpointState};
+pub use balance::Balancer;
 pub use breaker::{Breaker, BreakerCounts, BreakerState, Permit};
 pub use budget::RetryBudget;
 pub use concurrency::Limiter;

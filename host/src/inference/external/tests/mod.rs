@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float32Array, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float32Array, Int64Array, ListArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, UInt32Type};
 use hashbrown::{HashMap, HashSet};
 
@@ -77,16 +77,21 @@ fn schema() -> Schema {
         Field::new("key", DataType::Int64, false),
         Field::new("when", DataType::Boolean, true),
         Field::new("nullable", DataType::Int64, true),
+        Field::new("list", DataType::List(Arc::new(Field::new_list_field(DataType::Float32, true))), true),
     ])
 }
 
-/// Rows with these numbers; key: the number by ten; marked where it is even, and with another key there.
+/// Rows with these numbers; key: the number by ten; marked where it is even, and with another key there;
+/// a list of it, twice from a hundred on.
 fn batch(values: &[f32], first: u64) -> Batch {
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Float32Array::from(values.to_vec())),
         Arc::new(Int64Array::from_iter_values(values.iter().map(|v| *v as i64 / 10))),
         Arc::new(BooleanArray::from_iter(values.iter().map(|v| Some(*v as i64 % 2 == 0)))),
         Arc::new(Int64Array::from_iter(values.iter().map(|v| (*v as i64 % 2 == 0).then_some(*v as i64 / 10)))),
+        Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(
+            values.iter().map(|&v| Some(vec![Some(v); if v < 100.0 { 1 } else { 2 }])),
+        )),
     ];
     let columns = RecordBatch::try_new(Arc::new(schema()), columns).unwrap();
     Batch { columns, offsets: (first..first + values.len() as u64).collect(), event_times: Default::default() }

@@ -92,3 +92,29 @@ fn a_prediction_that_is_no_number_is_none() {
         assert!(bench.answered(1).await[0].source.contains("NaN, not a finite number"));
     });
 }
+
+#[test]
+fn rows_with_lists_of_different_lengths_travel_apart() {
+    stopped(async {
+        let batch = BatchConfig { max_rows: 32, max_delay: Duration::ZERO };
+        let concurrency = ConcurrencyConfig { max: 1, ..config().concurrency };
+        let config = ExternalConfig { batch, concurrency, features: vec!["list".into()], ..config() };
+        let first = |r: &Request| Ok(r.values.chunks(r.width).map(|row| row[0] * 2.0).collect());
+        let mut bench = Bench::new(&config, script(move |_, r| (5 * MS, first(r))));
+        // The first goes at once; the others wait for it, side by side.
+        [[1.0, 2.0], [3.0, 4.0], [100.0, 101.0], [5.0, 6.0]].iter().for_each(|rows| bench.submit(rows));
+        let rows = bench.answered(8).await;
+        assert!(rows.iter().all(|r| r.prediction == Some(r.value * 2.0)), "{rows:?}");
+        let values: Vec<usize> = bench.seen.requests.borrow().iter().map(|r| r.1.len()).collect();
+        assert_eq!(values, [2, 2, 4, 2]);
+    });
+}
+
+#[test]
+fn an_address_that_cannot_be_called_is_found_before_a_row_is_read() {
+    let mut config = config();
+    let Place::Endpoint(endpoint) = &mut config.place else { panic!() };
+    endpoint.urls = vec!["http://a".into(), "http://b/ c".into()];
+    let error = ExternalBinding::bind(&config, &schema(), |_| None).unwrap_err().to_string();
+    assert!(error.contains("address 2 of `urls`"), "{error}");
+}
